@@ -1,0 +1,62 @@
+# For a newcomer: `make run` and `make test`. Both need python3 >= 3.11 (with venv) and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check install --require-hashes
+UV := var/uv/bin/uv
+DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
+
+# An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
+$(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
+
+.PHONY: help run dev test reset lint fmt lock
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+# `exec`, so that a signal sent to make reaches it; --with-parent, so that a killed make takes everything along.
+run: $(VENV)/.run  ## everything on http://127.0.0.1:8000, in the foreground (PORT=8001 make run: there)
+	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --with-parent
+
+dev: $(VENV)/.run  ## the same; the API restarts when a source file changes, and its requests are printed
+	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --with-parent --reload
+
+test: $(VENV)/.test  ## the whole suite, on servers that it starts itself (ARGS="-k grace" picks tests)
+	@$(PY) -m pytest $(ARGS)
+
+reset: $(VENV)/.run  ## delete the data of the embedded servers
+	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded
+
+lint: $(VENV)/.test  ## what the tests check as well: ruff, mypy, the layers
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+fmt: $(VENV)/.test  ## format, and mend what ruff can mend
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+lock: $(UV)  ## pin pyproject.toml's dependencies, with hashes, into both requirements files (ARGS=--upgrade: the newest)
+	@$(UV) pip compile --quiet $(ARGS) --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+		pyproject.toml --output-file requirements.txt
+	@$(UV) pip compile --quiet $(ARGS) --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+		pyproject.toml --group test --constraint requirements.txt --output-file tests/requirements.txt
+
+$(VENV)/.made:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "convalloc needs Python 3.11 or newer. Name one: PYTHON=python3.12 make run"; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null \
+		|| { echo "$(PYTHON) has no venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements.txt $(VENV)/.made
+	@echo "Installing requirements.txt into $(VENV) (about a minute the first time)"
+	@$(PIP) --requirement requirements.txt
+	@touch $@
+
+# The tests' file holds the other one's pins too (`make lock`), so that both are installed.
+$(VENV)/.test: tests/requirements.txt $(VENV)/.made
+	@echo "Installing tests/requirements.txt into $(VENV) (about a minute the first time)"
+	@$(PIP) --requirement tests/requirements.txt
+	@touch $(VENV)/.run $@
+
+$(UV):
+	@$(PYTHON) -m venv --clear var/uv && var/uv/bin/python -m pip --quiet --disable-pip-version-check install uv==0.13.9

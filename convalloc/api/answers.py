@@ -1,0 +1,151 @@
+"""How a refusal becomes an HTTP answer: the one table from kinds to statuses, for every door of the API."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from convalloc.api.envelope import EnvelopeRenderer, error
+from convalloc.errors import REFUSAL_OF_CONSTRAINT, DomainError, Kind
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    Kind.INVALID: 400,
+    Kind.UNKNOWN_CALLER: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.MISSING: 404,
+    Kind.CONFLICT: 409,
+    Kind.UNAVAILABLE: 503,
+}
+CODES = {
+    400: "bad_request",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    415: "unsupported_media_type",
+}
+# Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.
+PASSING_FAULTS = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "25P03"}
+RETRY_AFTER_SECONDS = 1
+
+
+def explain(problem: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None means a bug: Django answers 500 and logs it."""
+    if isinstance(problem, IntegrityError):
+        problem = translate(problem) or problem
+    if isinstance(problem, DomainError):
+        return _refusal(problem)
+    if isinstance(problem, exceptions.ValidationError):
+        return error("Validation failed", "validation_failed", status=400, fields=dict(_flatten(problem.get_full_details())))
+    if isinstance(problem, Http404):
+        return error("Not found", "not_found", status=404)
+    if isinstance(problem, PermissionDenied):
+        return error("You do not have permission to do this", "forbidden", status=403)
+    if isinstance(problem, exceptions.APIException):
+        return _framework_refusal(problem)
+    if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
+        return unavailable()
+    return None
+
+
+def translate(problem: IntegrityError) -> DomainError | None:
+    """The refusal that a violated constraint stands for; None for a constraint that only a bug can violate."""
+    name = getattr(getattr(problem.__cause__, "diag", None), "constraint_name", None)
+    refusal = REFUSAL_OF_CONSTRAINT.get(name or "")
+    return refusal() if refusal else None
+
+
+def is_passing(problem: DatabaseError | InterfaceError) -> bool:
+    """Whether the database is away or busy, rather than asked something wrong."""
+    sqlstate = getattr(problem.__cause__, "sqlstate", None)
+    return sqlstate is None or sqlstate in PASSING_FAULTS or sqlstate.startswith("08")
+
+
+def unavailable() -> Response:
+    """503: not now, ask again soon. Nothing was changed."""
+    response = error("The service is busy or its database is away: try again", "unavailable", status=503)
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _refusal(problem: DomainError) -> Response:
+    response = error(problem.message, problem.code, status=STATUS[problem.kind], fields=problem.fields, details=problem.details)
+    if problem.kind is Kind.UNKNOWN_CALLER:
+        response["WWW-Authenticate"] = "X-Operator-Id"
+    if problem.kind is Kind.UNAVAILABLE:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _framework_refusal(problem: exceptions.APIException) -> Response:
+    code = "malformed_json" if isinstance(problem, exceptions.ParseError) else CODES.get(problem.status_code, "error")
+    response = error(str(problem.detail), code, status=problem.status_code)
+    if header := getattr(problem, "auth_header", None):
+        response["WWW-Authenticate"] = header
+    return response
+
+
+def _flatten(details: Any, path: str = "") -> list[tuple[str, str]]:
+    """DRF's nested details as (field, message), in the words that existing clients know."""
+    if isinstance(details, dict) and "message" in details and "code" in details and not isinstance(details["message"], dict):
+        field = path or "body"
+        if details["code"] in ("required", "null", "blank"):
+            wording = {"required": "is required", "null": "must not be null", "blank": "is not allowed to be empty"}[details["code"]]
+            return [(field, f'"{field}" {wording}')]
+        return [(field, str(details["message"]))]
+    found: list[tuple[str, str]] = []
+    items = details.items() if isinstance(details, dict) else ((None, item) for item in details)
+    for key, value in items:
+        name = path if key in (None, "non_field_errors") else f"{path}.{key}" if path else str(key)
+        found += [pair for pair in _flatten(value, name) if pair[0] not in dict(found)]
+    return found
+
+
+def _as_http(answer: Response) -> HttpResponse:
+    """An answer given outside DRF's views, by the URL resolver or a middleware."""
+    answer["Content-Type"] = EnvelopeRenderer.media_type
+    return HttpResponse(EnvelopeRenderer().render(answer.data), status=answer.status_code, headers=dict(answer.items()))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 400: a malformed request that never reached a view."""
+    message = "The request is too large or malformed" if isinstance(exception, SuspiciousOperation) else "Bad request"
+    return _as_http(error(message, "bad_request", status=400))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 403."""
+    return _as_http(error("You do not have permission to do this", "forbidden", status=403))
+
+
+def no_such_route(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 404: no route has this path."""
+    return _as_http(error(f"Cannot {request.method} {request.path}", "not_found", status=404))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's 500: a bug of ours. It rolled back, and the log knows the request's id."""
+    return _as_http(error("Internal server error", "internal_error", status=500))
+
+
+class DatabaseAway:
+    """Middleware: a database that is away before or after a view ran is a 503 too, with Retry-After."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = self.get_response(request)
+        return response
+
+    def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
+        if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
+            log.warning("database away or busy: %s", problem)
+            return _as_http(unavailable())
+        return None

@@ -1,0 +1,53 @@
+"""Keyset cursors: where a walk stands, as text that a client may look at.
+
+A cursor's parts are joined by `|`; the last one is a digest of the sort and the filters it belongs to. It grants nothing:
+tenant and role are checked on every page. What does not parse is the caller's error (400), never ours.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from convalloc.api.envelope import instant
+from convalloc.errors import Invalid
+
+SEPARATOR = "|"
+MAX_LENGTH = 400
+
+
+def digest(sort: str, filters: Mapping[str, Any]) -> str:
+    """What binds a cursor to its sort and filters."""
+    text = json.dumps([sort, sorted((name, str(value)) for name, value in filters.items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write(parts: list[Any], binding: str) -> str:
+    """The cursor of these parts: datetimes, numbers."""
+    return SEPARATOR.join([instant(part) if isinstance(part, datetime) else str(part) for part in parts] + [binding])
+
+
+def read(text: str, parsers: list[Callable[[str], Any]], binding: str) -> list[Any]:
+    """The parts of a cursor, parsed. Raises Invalid on `cursor` for garbage and for another sort's or filter's cursor."""
+    parts = text.split(SEPARATOR) if len(text) <= MAX_LENGTH else []
+    if len(parts) != len(parsers) + 1:
+        raise Invalid(fields={"cursor": '"cursor" is not one that this endpoint gave'})
+    if parts[-1] != binding:
+        raise Invalid(fields={"cursor": '"cursor" belongs to another sort or other filters'})
+    try:
+        return [parse(part) for parse, part in zip(parsers, parts, strict=False)]
+    except (ValueError, OverflowError) as error:
+        raise Invalid(fields={"cursor": '"cursor" is not one that this endpoint gave'}) from error
+
+
+def whole_number(text: str) -> int:
+    """A bigint as we write it: ASCII digits, perhaps a sign."""
+    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(text)
+    return int(text)
+
+
+def point_in_time(text: str) -> datetime:
+    """A time as `envelope.instant` writes it, to the microsecond."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")

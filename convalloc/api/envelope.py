@@ -1,0 +1,95 @@
+"""The envelope around every answer, and JSON in and out.
+
+{"status": "success", "message"?, "data", "meta"?} or {"status": "error", "message", "code", "errors": [{"field", "message"}]}.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+
+def success(data: Any, *, message: str | None = None, meta: Mapping[str, Any] | None = None, status: int = 200) -> Response:
+    """An answer that did what was asked."""
+    body: dict[str, Any] = {"status": "success"}
+    if message is not None:
+        body["message"] = message
+    body["data"] = data
+    if meta is not None:
+        body["meta"] = meta
+    return Response(body, status=status)
+
+
+def listing(rows: list[Any], *, message: str | None = None, **meta: Any) -> Response:
+    """An answer that is a whole list, with its count."""
+    return success(rows, message=message, meta={"count": len(rows), "timestamp": datetime.now(UTC), **meta})
+
+
+def error(
+    message: str, code: str, *, status: int, fields: Mapping[str, str] | None = None, details: Mapping[str, Any] | None = None
+) -> Response:
+    """An answer that refuses. `code` is stable, `message` is for people, `details` are further facts."""
+    errors = [{"field": field, "message": text} for field, text in (fields or {}).items()]
+    body: dict[str, Any] = {"status": "error", "message": message, "code": code, "errors": errors}
+    if details:
+        body["details"] = dict(details)
+    return Response(body, status=status)
+
+
+def instant(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and Z: the one spelling of time on the wire."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _spell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return instant(value)
+    raise TypeError(f"{type(value).__name__} has no place on the wire")
+
+
+class EnvelopeRenderer(BaseRenderer):
+    """JSON by orjson; datetimes in the one spelling of `instant`."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None) -> bytes:
+        if data is None:
+            return b""
+        return orjson.dumps(data, default=_spell, option=orjson.OPT_PASSTHROUGH_DATETIME)  # its own spelling drops zero microseconds
+
+
+class JSONBody(BaseParser):
+    """A JSON object. orjson refuses NaN, lone surrogates and broken UTF-8; anything but an object is refused here."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        raw = stream.read()
+        if not raw.strip():
+            return {}
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError as problem:
+            raise ParseError(f"The body is not valid JSON: {problem}") from problem
+        if not isinstance(body, dict):
+            raise ParseError("The body must be a JSON object")
+        return body
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """Whatever a client accepts, it gets JSON, as it always did."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        content_type = (request.content_type or "").split(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == content_type), None)
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,7 @@
+"""OpenAPI of the envelope (drf-spectacular)."""
+
+from drf_spectacular.openapi import AutoSchema
+
+
+class EnvelopeSchema(AutoSchema):
+    """AutoSchema."""

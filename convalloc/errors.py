@@ -1,0 +1,71 @@
+"""What a room says when it refuses: one base class, one kind per family, one class per refusal.
+
+No HTTP here. `convalloc.api.answers` turns a kind into a status.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+
+class Kind(Enum):
+    """Families of refusals. A caller can tell from the kind whether asking again makes sense."""
+
+    INVALID = "invalid"  # the question is malformed: never ask it again
+    UNKNOWN_CALLER = "unknown_caller"  # we do not know who asks
+    FORBIDDEN = "forbidden"  # we know who asks, and they may not
+    MISSING = "missing"  # no such thing, or another tenant's: the answers are the same
+    CONFLICT = "conflict"  # the world is in another state than the question assumes
+    UNAVAILABLE = "unavailable"  # not now; ask again soon
+
+
+class DomainError(Exception):
+    """A refusal. A subclass's docstring is its message; it may name its details in braces.
+
+    `code` is a stable machine word, `fields` maps a field of the question to what is wrong with it,
+    `details` are further facts for the caller, such as who holds a conversation.
+    """
+
+    kind = Kind.CONFLICT
+    code = "conflict"
+
+    def __init__(self, *, fields: Mapping[str, str] | None = None, **details: Any) -> None:
+        self.fields = dict(fields or {})
+        self.details = details
+        self.message = (type(self).__doc__ or "").strip().splitlines()[0].format(**details)
+        super().__init__(self.message)
+
+
+class Missing(DomainError):
+    """{what} not found"""
+
+    kind = Kind.MISSING
+    code = "not_found"
+
+
+class Forbidden(DomainError):
+    """You do not have permission to do this"""
+
+    kind = Kind.FORBIDDEN
+    code = "forbidden"
+
+
+class Invalid(DomainError):
+    """Validation failed"""
+
+    kind = Kind.INVALID
+    code = "validation_failed"
+
+
+# A constraint of the database that a caller can run into, and what it means. Each app's errors.py adds its own.
+REFUSAL_OF_CONSTRAINT: dict[str, type[DomainError]] = {}
+
+
+def violates(constraint: str) -> Callable[[type[DomainError]], type[DomainError]]:
+    """Class decorator: this refusal is what a violation of the named constraint means."""
+
+    def register(refusal: type[DomainError]) -> type[DomainError]:
+        REFUSAL_OF_CONSTRAINT[constraint] = refusal
+        return refusal
+
+    return register

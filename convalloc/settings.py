@@ -1,0 +1,293 @@
+"""Every setting of convalloc, in one place.
+
+Read from the environment, then from a `.env` file beside manage.py. A name in `.env` that is not
+declared here, or a value that does not parse, stops the start: a typo must not become a default.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from convalloc.embedded import address_book
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def weight(text: str) -> Decimal:
+    """A priority weight: 0 to 100 with at most four decimals, so that ranks stay exact whole microseconds."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is not a number") from error
+    if not value.is_finite() or not 0 <= value <= 100 or value != round(value, 4):
+        raise ValueError(f"{text!r} is not a weight from 0 to 100 with at most four decimals")
+    return value
+
+
+def switch(text: str) -> bool:
+    """true or false, and nothing that only looks like it."""
+    if text.lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() in environ.Env.BOOLEAN_TRUE_STRINGS
+
+
+def words(text: str) -> list[str]:
+    """A comma separated list; blanks around a word do not count."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def log_level(text: str) -> str:
+    """One of logging's five names, in any case (the old deployment wrote `info`)."""
+    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise ValueError(f"{text!r} is no log level")
+    return text.upper()
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A parser for a whole number from low to high."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"{value} is not from {low} to {high}")
+        return value
+
+    return parse
+
+
+# name: (parser, default, unit and reason). The README's table and .env.example are tested against this.
+DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
+    "DEVELOPMENT": (
+        switch,
+        None,
+        "true on a developer's machine only: X-Operator-Id is believed, a secret key is made up; empty: true on the embedded server",
+    ),
+    "DEBUG": (switch, False, "true shows Django's debug pages; never in production"),
+    "SECRET_KEY": (str, "", "signs sessions; required outside development, 50 characters or more"),
+    "ALLOWED_HOSTS": (words, ["127.0.0.1", "localhost"], "host names the API answers to, comma separated"),
+    "ALLOWED_ORIGINS": (words, [], "browser origins that may call the API (CORS), exact, comma separated; empty: none"),
+    "PORT": (whole(1, 65535), 8000, "TCP port of the API"),
+    "DATABASE_URL": (str, "", "PostgreSQL as the runtime role (neither owner nor BYPASSRLS); empty: the embedded server"),
+    "DATABASE_OWNER_URL": (str, "", "PostgreSQL as the owner of the tables, for `manage.py migrate` only; empty: DATABASE_URL"),
+    "DATABASE_CONN_MAX_AGE": (whole(0, 86400), None, "seconds a connection lives; empty: for ever, because a new one costs 4 ms a request"),
+    "REDIS_URL": (str, "", "Celery's broker; empty: the embedded server"),
+    "EMBEDDED_DIR": (str, "", "folder of the embedded servers' data; empty: var/ beside manage.py"),
+    "LOG_LEVEL": (log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
+    "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
+    "PRIORITY_BETA": (weight, Decimal("0.6"), "a new tenant's weight of the waiting time, 0 to 100, four decimals"),
+    "GRACE_PERIOD_MINUTES": (whole(1, 10080), 15, "minutes that an offline operator of a new tenant keeps the work"),
+    "DEFAULT_PAGE_LIMIT": (whole(1, 1000), 20, "rows of a page when the caller names no limit"),
+    "MAX_PAGE_LIMIT": (whole(1, 1000), 100, "most rows of a page"),
+    "MAX_CONVERSATION_FETCH": (
+        whole(16, 1000),
+        100,
+        "candidates a pick reads of one inbox at a time; bounds reading, never what is locked",
+    ),
+    "ENV_FILE": (str, str(BASE_DIR / ".env"), "the file with further settings; empty: none"),
+}
+
+
+def read_env_file(path: str) -> None:
+    """Take the settings of the .env file; a name that is not declared stops the start."""
+    if not path or not Path(path).is_file():
+        return
+    names = re.findall(r"^(?:export )?([A-Za-z_][A-Za-z0-9_]*)=", Path(path).read_text(), re.MULTILINE)
+    if unknown := sorted(set(names) - DECLARED.keys()):
+        raise ImproperlyConfigured(f"{path} sets {', '.join(unknown)}, which convalloc does not know. Known: {', '.join(DECLARED)}.")
+    environ.Env.read_env(path)
+
+
+def read_settings() -> dict[str, Any]:
+    """Every declared setting, parsed. Raises ImproperlyConfigured that names the setting and what it takes."""
+    values = {}
+    for name, (parse, default, meaning) in DECLARED.items():
+        text = os.environ.get(name, "")
+        try:
+            values[name] = parse(text) if text else default
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name} is refused: {error}. It takes: {meaning}.") from error
+    return values
+
+
+read_env_file(os.environ.get("ENV_FILE", str(BASE_DIR / ".env")))
+S = read_settings()
+
+
+# --- what this process is ---------------------------------------------------------------------
+EMBEDDED_DIR = Path(S["EMBEDDED_DIR"] or BASE_DIR / "var")
+SERVERS = address_book.read(EMBEDDED_DIR)  # what a running `manage.py up` wrote down; empty when none runs
+DEVELOPMENT: bool = ("DATABASE_URL" in SERVERS and not S["DATABASE_URL"]) if S["DEVELOPMENT"] is None else S["DEVELOPMENT"]
+DEBUG: bool = S["DEBUG"]
+OPERATOR_HEADER_AUTH: bool = DEVELOPMENT if S["OPERATOR_HEADER_AUTH"] is None else S["OPERATOR_HEADER_AUTH"]
+SECRET_KEY: str = S["SECRET_KEY"] or ("development-only-" * 4 if DEVELOPMENT else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is missing. Set it to 50 random characters or more, or DEVELOPMENT=true on a developer's machine (`make run` does)."
+    )
+ALLOWED_HOSTS: list[str] = S["ALLOWED_HOSTS"]
+PORT: int = S["PORT"]
+ROOT_URLCONF = "convalloc.urls"
+WSGI_APPLICATION = "convalloc.wsgi.application"
+APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "convalloc",
+    "conversations",
+    "labels",
+    "operators",
+    "tenants",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "convalloc.api.requests.RequestIdentity",
+    "convalloc.api.answers.DatabaseAway",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "operators.console.ActAsSignedIn",
+]
+
+# --- where the data lives ---------------------------------------------------------------------
+DATABASE_URL: str = S["DATABASE_URL"] or SERVERS.get("DATABASE_URL", "")
+DATABASE_OWNER_URL: str = S["DATABASE_OWNER_URL"] or S["DATABASE_URL"] or SERVERS.get("DATABASE_OWNER_URL", "")
+REDIS_URL: str = S["REDIS_URL"] or SERVERS.get("REDIS_URL", "")
+
+
+def database(url: str) -> dict[str, Any]:
+    """A Django database for one URL. Without a URL it refuses on first use, so that `manage.py help` and `up` still run."""
+    if not url:
+        return {"ENGINE": "django.db.backends.dummy"}
+    return {
+        **environ.Env.db_url_config(url),
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": S["DATABASE_CONN_MAX_AGE"],
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode cannot keep one
+    }
+
+
+# `default` logs in as the runtime role, which row level security binds; `owner` is for `migrate` alone.
+DATABASES = {"default": database(DATABASE_URL), "owner": database(DATABASE_OWNER_URL)}
+DATABASE_ROUTERS: list[str] = []
+
+# --- who is calling ---------------------------------------------------------------------------
+AUTH_USER_MODEL = "operators.Operator"
+AUTHENTICATION_BACKENDS = ["operators.console.ConsoleBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "/admin/login/"
+
+CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "x-operator-id", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after"]
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
+SECURE_SSL_REDIRECT = not DEVELOPMENT
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]  # probes come from inside, without TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 0 if DEVELOPMENT else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
+
+# --- the API ----------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["operators.api.authentication.OperatorHeader"],
+    "DEFAULT_PERMISSION_CLASSES": ["operators.api.permissions.RoleMatrix"],
+    "DEFAULT_RENDERER_CLASSES": ["convalloc.api.envelope.EnvelopeRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["convalloc.api.envelope.JSONBody"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "convalloc.api.envelope.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "convalloc.api.schema.EnvelopeSchema",
+    "EXCEPTION_HANDLER": "convalloc.api.answers.explain",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "convalloc",
+    "DESCRIPTION": "Hands customer conversations to human operators: the right one, once, at once, never forgotten.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+DEFAULT_PAGE_LIMIT: int = S["DEFAULT_PAGE_LIMIT"]
+MAX_PAGE_LIMIT: int = S["MAX_PAGE_LIMIT"]
+if DEFAULT_PAGE_LIMIT > MAX_PAGE_LIMIT:
+    raise ImproperlyConfigured(f"DEFAULT_PAGE_LIMIT={DEFAULT_PAGE_LIMIT} is over MAX_PAGE_LIMIT={MAX_PAGE_LIMIT}.")
+
+# --- what a new tenant starts with ------------------------------------------------------------
+PRIORITY_ALPHA: Decimal = S["PRIORITY_ALPHA"]
+PRIORITY_BETA: Decimal = S["PRIORITY_BETA"]
+if PRIORITY_ALPHA == PRIORITY_BETA == 0:
+    raise ImproperlyConfigured("PRIORITY_ALPHA and PRIORITY_BETA are both 0: nothing would order the queue.")
+GRACE_PERIOD_MINUTES: int = S["GRACE_PERIOD_MINUTES"]
+MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
+
+# --- background work (the beat table is in convalloc/celery.py) ----------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
+CELERY_TASK_ACKS_LATE = True  # every task is idempotent: a killed worker's task runs again
+CELERY_TASK_TIME_LIMIT = 120  # seconds; a round is bounded, so that longer means stuck
+CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False  # the API never waits for an absent broker; the next tick catches up
+
+# --- pages and logs ---------------------------------------------------------------------------
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step between a clone and a page
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request": {"()": "convalloc.api.requests.RequestIdFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["request"]}},
+    "root": {"handlers": ["stdout"], "level": S["LOG_LEVEL"]},
+}

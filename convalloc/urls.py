@@ -1,0 +1,38 @@
+"""The table of contents: one line per resource. Both spellings of a path, with and without a final slash, are routes."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from convalloc.api import health
+from conversations.api.conversations import Conversations, Recalculation
+from conversations.api.inboxes import Inboxes
+from conversations.api.labels import Labels
+from conversations.api.operators import Operators
+
+router = SimpleRouter()
+router.trailing_slash = "/?"
+router.register("conversations", Recalculation, basename="recalculation")
+router.register("conversations", Conversations, basename="conversation")
+router.register("operators", Operators, basename="operator")
+router.register("inboxes", Inboxes, basename="inbox")
+router.register("labels", Labels, basename="label")
+
+api = [
+    re_path(r"^health/?$", health.health, name="health"),
+    re_path(r"^health/live/?$", health.live, name="health-live"),
+    re_path(r"^health/ready/?$", health.ready, name="health-ready"),
+    re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    *router.urls,
+]
+
+urlpatterns = [
+    path("api/v1/", include(api)),
+    path("admin/", admin.site.urls),
+]
+handler400 = "convalloc.api.answers.bad_request"
+handler403 = "convalloc.api.answers.forbidden"
+handler404 = "convalloc.api.answers.no_such_route"
+handler500 = "convalloc.api.answers.server_error"

@@ -1,0 +1,57 @@
+"""Who gets which conversation: the best one, a chosen one, or one that a manager hands over.
+
+All three hold the operator's lock first, so that no work slips past an OFFLINE, then the conversation's.
+"""
+
+from convalloc import clock
+from conversations import lifecycle, queue
+from conversations.errors import HeldByAnother, OperatorNotAvailable, wrong_state
+from conversations.lifecycle import Override
+from conversations.models import Assignment, Conversation
+from conversations.states import State
+from operators import presence
+from operators.models import Operator, OperatorStatus
+from tenants.models import Tenant
+
+Source = Assignment.Source
+
+
+def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
+    """Give the operator the conversation of their inboxes with the highest score now; None when nothing waits.
+
+    Raises Missing, OperatorNotAvailable.
+    """
+    target = presence.lock(operator_id)
+    if not presence.takes_work(target):
+        raise OperatorNotAvailable(status=target.status)
+    conversation = queue.lock_best(operator_id, tenant)
+    if conversation is None:
+        return None
+    return lifecycle.hand_to(target, conversation, Source.AUTO, "conversation.allocated", clock.now())
+
+
+def claim(operator_id: int, conversation_id: int) -> Conversation:
+    """Give the operator the waiting conversation of their choice; what they hold already stays theirs.
+
+    Raises Missing, NotSubscribed, HeldByAnother, AlreadyResolved, OperatorNotAvailable.
+    """
+    return _give(conversation_id, presence.lock(operator_id), Source.CLAIM, "conversation.claimed", Override())
+
+
+def assign(operator_id: int, conversation_id: int, *, override: Override = Override()) -> Conversation:  # noqa: B008  immutable
+    """A manager gives a waiting conversation to an operator. Raises as `claim`, and ForceNeedsReason."""
+    return _give(conversation_id, presence.lock(operator_id), Source.MANAGER, "conversation.assigned", override)
+
+
+def _give(conversation_id: int, target: OperatorStatus, source: str, kind: str, override: Override) -> Conversation:
+    conversation = queue.lock(conversation_id)
+    if conversation.assigned_operator_id == target.operator_id:
+        return conversation
+    if conversation.state == State.ALLOCATED:
+        raise HeldByAnother(
+            holder=str(Operator.objects.get(pk=conversation.assigned_operator_id)), operator_id=conversation.assigned_operator_id
+        )
+    if conversation.state != State.QUEUED:
+        raise wrong_state(State.QUEUED, conversation.state)
+    lifecycle.admit(target, conversation, override)
+    return lifecycle.hand_to(target, conversation, source, kind, clock.now(), cause=override.reason)

@@ -1,0 +1,56 @@
+"""What clients send in a body."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from convalloc.api.fields import Id
+from conversations.api.pages import PageSize
+from operators.models import Status
+
+
+class ForOperator(serializers.Serializer[Any]):
+    """Whom to give work."""
+
+    operator_id = Id()
+
+
+class ForConversation(serializers.Serializer[Any]):
+    """Which conversation."""
+
+    conversation_id = Id()
+
+
+class OperatorAndConversation(ForOperator, ForConversation):
+    """Who takes which conversation."""
+
+
+class Forcible(OperatorAndConversation):
+    """As a manager says it: `force` overrules availability and subscription, and needs a `reason` for the audit."""
+
+    force = serializers.BooleanField(default=False)
+    reason = serializers.CharField(default="", allow_blank=True, max_length=500)
+
+
+class ToInbox(ForConversation):
+    """Which conversation goes to which inbox."""
+
+    inbox_id = Id()
+
+
+class PhoneSearch(PageSize):
+    """A phone number in any spelling of its plus sign: `+`, `%2B`, a space, or none."""
+
+    phone_number = serializers.CharField(max_length=40)
+
+
+class NewStatus(serializers.Serializer[Any]):
+    """The status an operator goes to."""
+
+    status = serializers.ChoiceField(choices=Status.choices)
+
+
+class LabelOnConversation(ForConversation):
+    """Which label on which conversation."""
+
+    label_id = Id()

@@ -1,0 +1,129 @@
+"""/conversations: lists, search, and every act of a conversation's life."""
+
+from typing import Any
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from convalloc import clock
+from convalloc.api.bodies import checked
+from convalloc.api.envelope import listing, success
+from conversations import allocation, lifecycle, queue, recalculation
+from conversations.api import bodies, wire
+from conversations.api.filters import narrow
+from conversations.api.pages import PageRequest, page
+from conversations.api.phones import spellings
+from conversations.lifecycle import Override
+from conversations.models import Conversation
+from conversations.priority import Weights
+from operators import desk
+from operators.api.doors import LongDoor, TenantDoor
+from operators.errors import NotYourInbox
+
+
+class Conversations(TenantDoor):
+    """Conversations of the caller's tenant."""
+
+    basename = "conversation"
+
+    def list(self, request: Request) -> Response:
+        """Conversations that the caller may see: filtered, sorted, a page at a time."""
+        wish = checked(PageRequest, request.query_params)
+        rows, filters = narrow(queue.visible_to(self.caller), request)
+        if "inbox_id" in filters:
+            desk.visible_inbox(self.caller, int(filters["inbox_id"]))
+        found = page(rows, wish, filters, self._weights, clock.now())
+        return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One conversation."""
+        conversation = queue.find(int(pk))
+        self._refuse_unseen(conversation)
+        return self._answer(conversation)
+
+    @action(detail=False, methods=["get", "post"])
+    def search(self, request: Request) -> Response:
+        """Conversations with a customer's phone number, newest first. By POST the number stays out of URLs and logs."""
+        asked = checked(bodies.PhoneSearch, request.data if request.method == "POST" else request.query_params)
+        wish, phone = asked | {"sort": "newest"}, asked["phone_number"]
+        rows = queue.visible_to(self.caller).filter(customer_phone_number__in=spellings(phone))
+        found = page(rows, wish, {"phone_number": spellings(phone)}, self._weights, clock.now())
+        return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
+
+    @action(detail=False, methods=["post"])
+    def allocate(self, request: Request) -> Response:
+        """Give an operator the best waiting conversation of their inboxes."""
+        body = checked(bodies.ForOperator, request.data)
+        conversation = allocation.allocate_next(self.on_behalf_of(body["operator_id"]), self.caller.tenant)
+        if conversation is None:
+            return success(None, message="No conversations available for allocation")
+        return self._answer(conversation, "Conversation allocated successfully")
+
+    @action(detail=False, methods=["post"])
+    def claim(self, request: Request) -> Response:
+        """Take a waiting conversation of one's own choice."""
+        body = checked(bodies.OperatorAndConversation, request.data)
+        conversation = allocation.claim(self.on_behalf_of(body["operator_id"]), body["conversation_id"])
+        return self._answer(conversation, "Conversation claimed successfully")
+
+    @action(detail=False, methods=["post"], url_path="manager-allocate")
+    def manager_allocate(self, request: Request) -> Response:
+        """Give a waiting conversation to an operator."""
+        body = checked(bodies.Forcible, request.data)
+        override = Override(body["force"], body["reason"])
+        conversation = allocation.assign(body["operator_id"], body["conversation_id"], override=override)
+        return self._answer(conversation, "Conversation allocated successfully")
+
+    @action(detail=False, methods=["post"])
+    def resolve(self, request: Request) -> Response:
+        """The work is done."""
+        body = checked(bodies.ForConversation, request.data)
+        return self._answer(lifecycle.resolve(body["conversation_id"], by=self.caller), "Conversation resolved successfully")
+
+    @action(detail=False, methods=["post"])
+    def deallocate(self, request: Request) -> Response:
+        """Back to the queue."""
+        body = checked(bodies.ForConversation, request.data)
+        return self._answer(lifecycle.deallocate(body["conversation_id"], by=self.caller), "Conversation deallocated successfully")
+
+    @action(detail=False, methods=["post"])
+    def reassign(self, request: Request) -> Response:
+        """Another operator takes over."""
+        body = checked(bodies.Forcible, request.data)
+        override = Override(body["force"], body["reason"])
+        conversation = lifecycle.reassign(body["conversation_id"], body["operator_id"], override=override)
+        return self._answer(conversation, "Conversation reassigned successfully")
+
+    @action(detail=False, methods=["post"], url_path="move-inbox")
+    def move_inbox(self, request: Request) -> Response:
+        """Another inbox answers; labels that it lacks are dropped, and named."""
+        body = checked(bodies.ToInbox, request.data)
+        conversation, dropped = lifecycle.move(body["conversation_id"], body["inbox_id"], by=self.caller)
+        lost = f"; labels dropped: {', '.join(dropped)}" if dropped else ""
+        return self._answer(conversation, f"Conversation moved successfully{lost}", dropped_labels=dropped)
+
+    @property
+    def _weights(self) -> Weights:
+        return Weights.of(self.caller.tenant)
+
+    def _answer(self, conversation: Conversation, message: str | None = None, **meta: Any) -> Response:
+        now = clock.now()
+        data = wire.one(conversation.pk, self._weights, now)
+        return success(data, message=message, meta={"timestamp": now, **meta} if meta else None)
+
+    def _refuse_unseen(self, conversation: Conversation) -> None:
+        if not queue.visible_to(self.caller).filter(pk=conversation.pk).exists():
+            raise NotYourInbox
+
+
+class Recalculation(LongDoor):
+    """The manual recalculation of the queue's order."""
+
+    basename = "recalculation"
+
+    @action(detail=False, methods=["post"], url_path="update-priorities")
+    def update_priorities(self, request: Request) -> Response:
+        """Compute rank and snapshot of every unresolved conversation anew, in short transactions; answers how many."""
+        rows = recalculation.recalculate(self.caller.tenant_id)
+        return success({"updated_count": rows}, message=f"Updated priorities of {rows} conversations")

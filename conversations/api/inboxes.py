@@ -1,0 +1,19 @@
+"""/inboxes: where customers write to."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from convalloc.api.envelope import listing
+from conversations import statistics
+from operators import desk
+from operators.api.doors import TenantDoor
+
+
+class Inboxes(TenantDoor):
+    """Inboxes that the caller may see."""
+
+    basename = "inbox"
+
+    def list(self, request: Request) -> Response:
+        """Inboxes with the number of conversations that wait and that are being answered."""
+        return listing(statistics.of_inboxes(desk.visible_inboxes(self.caller)))

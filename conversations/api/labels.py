@@ -1,0 +1,133 @@
+"""/labels: the vocabulary of the inboxes, and which conversation wears which word."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from convalloc import clock
+from convalloc.api.bodies import checked
+from convalloc.api.envelope import listing, success
+from convalloc.api.fields import Id
+from conversations import labelling, queue
+from conversations.api import bodies, wire
+from conversations.models import Conversation
+from conversations.priority import Weights
+from labels import catalogue
+from labels.models import Label
+from operators import desk, presence
+from operators.api.doors import TenantDoor
+from operators.api.permissions import refuse_for_others
+from operators.errors import NotYourInbox, OthersWork
+from operators.models import Operator
+
+
+class Color(serializers.RegexField):
+    """#RRGGBB."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(r"\A#[0-9A-Fa-f]{6}\Z", error_messages={"invalid": '"color" must be #RRGGBB'}, **options)
+
+
+class NewLabel(serializers.Serializer[Any]):
+    """A new word of an inbox."""
+
+    inbox_id = Id()
+    name = serializers.CharField(max_length=100)
+    color = Color()
+    created_by = Id(required=False)
+
+
+class ChangedLabel(serializers.Serializer[Any]):
+    """Another name, another colour, or both."""
+
+    name = serializers.CharField(max_length=100, required=False)
+    color = Color(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"name": ['"name" or "color" is required']})
+        return attrs
+
+
+class OfInbox(serializers.Serializer[Any]):
+    """Labels of which inbox; all that the caller may see without it."""
+
+    inbox_id = Id(required=False)
+
+
+class Labels(TenantDoor):
+    """Labels of the inboxes that the caller may see."""
+
+    basename = "label"
+
+    def list(self, request: Request) -> Response:
+        """Labels, by inbox and name."""
+        inbox_id = checked(OfInbox, request.query_params).get("inbox_id")
+        inboxes = desk.visible_inboxes(self.caller)
+        if inbox_id is not None:
+            inboxes = inboxes.filter(pk=desk.visible_inbox(self.caller, inbox_id).pk)
+        return listing(
+            [_spell(label) for label in Label.objects.filter(inbox_id__in=inboxes.values("pk")).order_by("inbox_id", "name", "pk")]
+        )
+
+    def create(self, request: Request) -> Response:
+        """Add a word to an inbox."""
+        body = checked(NewLabel, request.data)
+        inbox = desk.visible_inbox(self.caller, body["inbox_id"])
+        creator = self._creator(body.get("created_by", self.caller.pk))
+        return success(
+            _spell(catalogue.add(inbox, body["name"], body["color"], created_by=creator)), message="Label created successfully", status=201
+        )
+
+    def update(self, request: Request, pk: str) -> Response:
+        """Another name or colour."""
+        self._own(int(pk))
+        body = checked(ChangedLabel, request.data)
+        return success(_spell(catalogue.change(int(pk), **body)), message="Label updated successfully")
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Take a word off everything that wears it, and out of the catalogue."""
+        labelling.retire(self._own(int(pk)))
+        return success(None, message="Label deleted successfully")
+
+    @action(detail=False, methods=["post"])
+    def attach(self, request: Request) -> Response:
+        """Put a label on a conversation of its inbox."""
+        body = self._labelled(request)
+        return self._answer(labelling.attach(body["conversation_id"], body["label_id"]), "Label attached successfully")
+
+    @action(detail=False, methods=["post"])
+    def detach(self, request: Request) -> Response:
+        """Take a label off a conversation."""
+        body = self._labelled(request)
+        return self._answer(labelling.detach(body["conversation_id"], body["label_id"]), "Label detached successfully")
+
+    def _own(self, label_id: int) -> Label:
+        label = catalogue.find(label_id)
+        refuse_for_others(self, label.created_by_id)
+        return label
+
+    def _creator(self, operator_id: int) -> Operator:
+        operator = presence.find(operator_id)
+        if operator.pk != self.caller.pk and not self.caller.is_manager:
+            raise OthersWork
+        return operator
+
+    def _labelled(self, request: Request) -> dict[str, Any]:
+        body = checked(bodies.LabelOnConversation, request.data)
+        conversation = queue.find(body["conversation_id"])
+        if not queue.visible_to(self.caller).filter(pk=conversation.pk).exists():
+            raise NotYourInbox
+        return body
+
+    def _answer(self, conversation: Conversation, message: str) -> Response:
+        return success(wire.one(conversation.pk, Weights.of(self.caller.tenant), clock.now()), message=message)
+
+
+def _spell(label: Label) -> dict[str, Any]:
+    names = ("id", "tenant_id", "inbox_id", "name", "color", "created_by_id", "created_at", "updated_at")
+    return {name.replace("created_by_id", "created_by"): getattr(label, name) for name in names}

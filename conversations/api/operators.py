@@ -1,0 +1,55 @@
+"""/operators: who is there, what they hold and have done. The status is set here, because work follows from it."""
+
+from typing import Any
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from convalloc.api.bodies import checked
+from convalloc.api.envelope import listing, success
+from conversations import grace, statistics
+from conversations.api import bodies
+from operators import desk, presence
+from operators.api.doors import TenantDoor
+from operators.models import OperatorStatus, Status
+from tenants.models import Inbox
+
+
+class Operators(TenantDoor):
+    """Operators of the caller's tenant."""
+
+    basename = "operator"
+
+    def list(self, request: Request) -> Response:
+        """Everybody of the tenant, with status and number of conversations held."""
+        return listing(statistics.of_operators())
+
+    @action(detail=True, methods=["get"])
+    def status(self, request: Request, pk: str) -> Response:
+        """Whether an operator takes work."""
+        return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
+
+    @status.mapping.put
+    def change_status(self, request: Request, pk: str) -> Response:
+        """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it."""
+        operator_id = self.on_behalf_of(int(pk))
+        status = checked(bodies.NewStatus, request.data)["status"]
+        row = grace.change_status(operator_id, Status(status), self.caller.tenant)
+        return _status_answer(row, message="Operator status updated successfully")
+
+    @action(detail=True, methods=["get"])
+    def stats(self, request: Request, pk: str) -> Response:
+        """What an operator holds and has resolved."""
+        return success(statistics.of_operator(presence.find(self.on_behalf_of(int(pk)))))
+
+    @action(detail=True, methods=["get"])
+    def inboxes(self, request: Request, pk: str) -> Response:
+        """The inboxes that an operator answers at."""
+        operator_id = self.on_behalf_of(int(pk))
+        return listing(statistics.of_inboxes(Inbox.objects.filter(pk__in=desk.inboxes_of(operator_id))))
+
+
+def _status_answer(row: OperatorStatus, message: str | None = None) -> Response:
+    status: dict[str, Any] = {"operator_id": row.operator_id, "status": row.status, "last_status_change_at": row.last_status_change_at}
+    return success({"status": status}, message=message)

@@ -1,0 +1,91 @@
+"""Pages of conversations, by keyset: a walk under writes meets every unchanged row exactly once.
+
+Sorted by priority, the walk is pinned to the instant of its first page: order and scores are those of that instant.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db.models import BigIntegerField, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from rest_framework import serializers
+
+from convalloc.api import cursors
+from conversations.api import wire
+from conversations.models import Conversation
+from conversations.priority import Weights
+
+
+class Sort(NamedTuple):
+    """One way to order conversations: the order, the cursor's parts with their parsers, and what comes after a cursor."""
+
+    order: tuple[str, ...]
+    parsers: list[Callable[[str], Any]]
+    parts: Callable[[dict[str, Any], datetime, float], list[Any]]
+    after: Callable[[list[Any]], Q]
+
+
+SORTS = {
+    # What old clients know of a cursor stands first; the rest is what makes it exact.
+    "priority": Sort(
+        order=("-effective", "waits_from", "id"),
+        parsers=[float, cursors.point_in_time, cursors.whole_number, cursors.point_in_time, cursors.whole_number, cursors.point_in_time],
+        parts=lambda row, now, score: [score, row["last_message_at"], row["id"], now, row["effective"], row["waits_from"]],
+        after=lambda c: Q(effective__lt=c[4]) | Q(effective=c[4], waits_from__gt=c[5]) | Q(effective=c[4], waits_from=c[5], id__gt=c[2]),
+    ),
+    "newest": Sort(
+        order=("-last_message_at", "-id"),
+        parsers=[cursors.point_in_time, cursors.whole_number],
+        parts=lambda row, now, score: [row["last_message_at"], row["id"]],
+        after=lambda c: Q(last_message_at__lt=c[0]) | Q(last_message_at=c[0], id__lt=c[1]),
+    ),
+    "oldest": Sort(
+        order=("last_message_at", "id"),
+        parsers=[cursors.point_in_time, cursors.whole_number],
+        parts=lambda row, now, score: [row["last_message_at"], row["id"]],
+        after=lambda c: Q(last_message_at__gt=c[0]) | Q(last_message_at=c[0], id__gt=c[1]),
+    ),
+}
+PINNED_INSTANT = 3  # its place among the parts of a priority cursor
+
+
+class PageSize(serializers.Serializer[Any]):
+    """How much, from where on: `limit`, `cursor`."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT)
+    cursor = serializers.CharField(default="", allow_blank=True, max_length=cursors.MAX_LENGTH)
+
+
+class PageRequest(PageSize):
+    """How much of which order."""
+
+    sort = serializers.ChoiceField(choices=list(SORTS), default="priority")
+
+
+class Page(NamedTuple):
+    """A page, and the cursor of the next one; None at the end."""
+
+    conversations: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+def page(rows: QuerySet[Conversation], wish: Mapping[str, Any], filters: Mapping[str, Any], weights: Weights, now: datetime) -> Page:
+    """One page of `rows` as `wish` (a validated PageRequest) asks for it. Raises Invalid for a cursor that does not fit."""
+    sort, binding = SORTS[wish["sort"]], cursors.digest(wish["sort"], filters)
+    after = cursors.read(wish["cursor"], sort.parsers, binding) if wish["cursor"] else None
+    if wish["sort"] == "priority":
+        now = after[PINNED_INSTANT] if after else now
+        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
+        rows = rows.annotate(effective=RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField()))
+    if after:
+        rows = rows.filter(sort.after(after))
+
+    columns = (*wire.COLUMNS, "effective") if wish["sort"] == "priority" else wire.COLUMNS
+    found = list(rows.order_by(*sort.order).values(*columns)[: wish["limit"] + 1])
+    shown = found[: wish["limit"]]
+    conversations = wire.spell(shown, weights, now)
+    if len(found) == len(shown):
+        return Page(conversations, None)
+    return Page(conversations, cursors.write(sort.parts(shown[-1], now, conversations[-1]["priority_score"]), binding))

@@ -1,0 +1,60 @@
+"""How this floor refuses: one class per refusal; its docstring is the message."""
+
+from convalloc.errors import DomainError, Forbidden, Invalid
+from conversations.states import State
+
+
+class NotQueued(DomainError):
+    """Conversation is {state}, not QUEUED"""
+
+    code = "not_queued"
+
+
+class NotAllocated(DomainError):
+    """Conversation is {state}, not ALLOCATED"""
+
+    code = "not_allocated"
+
+
+class AlreadyResolved(DomainError):
+    """Conversation is already resolved"""
+
+    code = "already_resolved"
+
+
+class HeldByAnother(DomainError):
+    """Conversation is already allocated to {holder}"""
+
+    code = "already_allocated"
+
+
+class OperatorNotAvailable(DomainError):
+    """Operator is {status}, and only an AVAILABLE operator gets work"""
+
+    code = "operator_not_available"
+
+
+class NotTheHolder(Forbidden):
+    """You do not have permission to resolve a conversation that you do not hold"""
+
+    code = "not_the_holder"
+
+
+class ForceNeedsReason(Invalid):
+    """Validation failed"""
+
+    def __init__(self) -> None:
+        super().__init__(fields={"reason": '"reason" is required when "force" is true'})
+
+
+class LabelOfAnotherInbox(DomainError):
+    """Label belongs to another inbox than the conversation"""
+
+    code = "label_of_another_inbox"
+
+
+def wrong_state(needed: State, state: str) -> DomainError:
+    """The refusal of an act that leaves `needed` when the conversation is in another state."""
+    if state == State.RESOLVED:
+        return AlreadyResolved()
+    return NotQueued(state=state) if needed is State.QUEUED else NotAllocated(state=state)

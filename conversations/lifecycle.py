@@ -1,0 +1,188 @@
+"""A conversation's life, act by act. Each act is one function: lock, refuse, change, announce, in the caller's transaction.
+
+Whatever ends an assignment ends its grace period too, so that no deadline outlives the work it is about.
+Repeating an act whose effect already stands changes nothing and appends no event.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from convalloc import clock
+from convalloc.errors import Missing
+from conversations import deadlines, queue
+from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorNotAvailable, wrong_state
+from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
+from conversations.priority import Weights
+from conversations.states import State
+from labels.models import Label
+from operators import desk, presence
+from operators.errors import NotSubscribed
+from operators.models import Operator, OperatorStatus, Status
+from tenants import eventlog
+from tenants.models import Event, Inbox, Tenant
+
+STATE_KINDS = ("created", "allocated", "claimed", "assigned", "reassigned", "deallocated", "requeued", "moved", "resolved", "reopened")
+
+
+class Override(NamedTuple):
+    """A manager's word against the rules of who gets work, with the reason that the audit keeps."""
+
+    force: bool = False
+    reason: str = ""
+
+
+def open_conversation(tenant: Tenant, inbox: Inbox, **facts: Any) -> Conversation:
+    """Put a new conversation into an inbox's queue. `facts` are columns: external id, phone, message_count, last_message_at …"""
+    conversation = Conversation(inbox=inbox, **facts)
+    for column, value in queue.place(conversation, tenant, clock.now()).items():
+        setattr(conversation, column, value)
+    conversation.save(force_insert=True)
+    conversation.refresh_from_db()
+    after = {name: getattr(conversation, name) for name in ("inbox_id", "state", "version", "message_count", "last_message_at")}
+    eventlog.append("conversation.created", conversation, after=after)
+    return conversation
+
+
+def resolve(conversation_id: int, *, by: Operator) -> Conversation:
+    """The holder, or a manager, says that the work is done; a manager also of what nobody holds.
+
+    Raises Missing, NotTheHolder, AlreadyResolved (by somebody else).
+    """
+    conversation = queue.lock(conversation_id)
+    if repeats(conversation, "conversation.resolved", by):
+        return conversation
+    if conversation.state == State.RESOLVED:
+        raise wrong_state(State.ALLOCATED, conversation.state)
+    if not by.is_manager and conversation.assigned_operator_id != by.pk:
+        raise NotTheHolder
+
+    now = clock.now()
+    end_assignment(conversation, Assignment.EndReason.RESOLVED, now)
+    return write(conversation, "conversation.resolved", now, state=State.RESOLVED, assigned_operator_id=None, resolved_at=now)
+
+
+def deallocate(conversation_id: int, *, by: Operator, cause: str = "") -> Conversation:
+    """Take it from its holder and put it back into the queue, with its full waiting credit. Raises Missing, NotAllocated."""
+    conversation = queue.lock(conversation_id)
+    if repeats(conversation, "conversation.deallocated", by):
+        return conversation
+    if conversation.state != State.ALLOCATED:
+        raise wrong_state(State.ALLOCATED, conversation.state)
+
+    now = clock.now()
+    return requeue(conversation, by.tenant, now, Assignment.EndReason.DEALLOCATED, "conversation.deallocated", cause=cause)
+
+
+def reassign(conversation_id: int, operator_id: int, *, override: Override = Override()) -> Conversation:  # noqa: B008  immutable
+    """Another operator takes over at once. Raises Missing, NotAllocated, OperatorNotAvailable, NotSubscribed, ForceNeedsReason."""
+    target = presence.lock(operator_id)
+    conversation = queue.lock(conversation_id)
+    if conversation.state != State.ALLOCATED:
+        raise wrong_state(State.ALLOCATED, conversation.state)
+    if conversation.assigned_operator_id == operator_id:
+        return conversation
+    admit(target, conversation, override)
+
+    now = clock.now()
+    end_assignment(conversation, Assignment.EndReason.REASSIGNED, now)
+    return hand_to(target, conversation, Assignment.Source.MANAGER, "conversation.reassigned", now, cause=override.reason)
+
+
+def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversation, list[str]]:
+    """Let another inbox answer: requeued there with its waiting credit; the names of the labels it lost, which that inbox lacks.
+
+    Labels of the same name in the new inbox take the place of the old ones. Raises Missing, AlreadyResolved.
+    """
+    conversation = queue.lock(conversation_id)
+    inbox = Inbox.objects.filter(pk=inbox_id).first()
+    if inbox is None:
+        raise Missing(what="Inbox")
+    if conversation.state == State.RESOLVED:
+        raise wrong_state(State.QUEUED, conversation.state)
+    if conversation.inbox_id == inbox_id:
+        return conversation, []
+
+    now = clock.now()
+    worn = list(
+        Label.objects.filter(pk__in=ConversationLabel.objects.filter(conversation_id=conversation.pk).values("label_id")).order_by("name")
+    )
+    ConversationLabel.objects.filter(conversation_id=conversation.pk).delete()
+    moved = requeue(conversation, by.tenant, now, Assignment.EndReason.MOVED, "conversation.moved", inbox_id=inbox_id)
+    kept = list(Label.objects.filter(inbox_id=inbox_id, name__in=[label.name for label in worn]))
+    ConversationLabel.objects.bulk_create(
+        ConversationLabel(tenant_id=by.tenant_id, conversation_id=conversation.pk, label_id=label.pk, inbox_id=inbox_id) for label in kept
+    )
+    return moved, [label.name for label in worn if label.name not in {label.name for label in kept}]
+
+
+# --- what the acts, and the rooms above, are made of ---------------------------------------------
+
+
+def admit(target: OperatorStatus, conversation: Conversation, override: Override = Override()) -> None:  # noqa: B008  immutable
+    """Refuse to give this operator work unless they are available and answer at the inbox; a manager may force it.
+
+    Under the operator's lock. Raises OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
+    """
+    if override.force:
+        if not override.reason:
+            raise ForceNeedsReason
+        return
+    if not desk.answers_at(target.operator_id, conversation.inbox_id):
+        raise NotSubscribed
+    if not presence.takes_work(target):
+        raise OperatorNotAvailable(status=target.status)
+
+
+def hand_to(target: OperatorStatus, conversation: Conversation, source: str, kind: str, now: datetime, *, cause: str = "") -> Conversation:
+    """Start an assignment. Under both locks, after the checks. Work forced on an offline operator has its grace period from the start."""
+    tenant = target.operator.tenant
+    assignment = Assignment.objects.create(
+        conversation_id=conversation.pk,
+        operator_id=target.operator_id,
+        source=source,
+        started_at=now,
+        score_at_start=Weights.of(tenant).score(conversation.credit, conversation.waits_from, now),
+        waited_seconds_at_start=max(0.0, (now - conversation.waits_from).total_seconds()),
+    )
+    if target.status == Status.OFFLINE:
+        deadlines.open_for([assignment], tenant, now)
+    return write(conversation, kind, now, cause=cause, state=State.ALLOCATED, assigned_operator_id=target.operator_id)
+
+
+def requeue(
+    conversation: Conversation, tenant: Tenant, now: datetime, reason: str, kind: str, *, cause: str = "", **changes: Any
+) -> Conversation:
+    """Back to the queue, or on in it: whoever held it holds it no longer; score and place are computed anew from the old credit."""
+    end_assignment(conversation, reason, now)
+    place = queue.place(conversation, tenant, now)
+    return write(conversation, kind, now, place=place, cause=cause, state=State.QUEUED, assigned_operator_id=None, **changes)
+
+
+def end_assignment(conversation: Conversation, reason: str, now: datetime) -> None:
+    """End the open assignment, if there is one, and its grace period with it. Under the conversation's lock."""
+    Assignment.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True).update(ended_at=now, end_reason=reason)
+    if reason != Assignment.EndReason.GRACE_EXPIRED:
+        periods = GracePeriod.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True)
+        deadlines.close(list(periods), GracePeriod.EndReason.ASSIGNMENT_ENDED, now)
+
+
+def write(
+    conversation: Conversation, kind: str, now: datetime, *, place: dict[str, Any] | None = None, cause: str = "", **changes: Any
+) -> Conversation:
+    """Write the changes, count the version up, append the one event that says so. `place` is the queue's own affair and not announced."""
+    changes |= {"version": conversation.version + 1}
+    before = {name: getattr(conversation, name) for name in changes if getattr(conversation, name) != changes[name]}
+    written = changes | (place or {}) | {"updated_at": now}
+    for name, value in written.items():
+        setattr(conversation, name, value)
+    conversation.save(update_fields=list(written))
+    eventlog.append(kind, conversation, before=before, after={name: changes[name] for name in before}, cause=cause)
+    return conversation
+
+
+def repeats(conversation: Conversation, kind: str, by: Operator) -> bool:
+    """Whether the last change of state was this very act by this very person: a retry, not a conflict."""
+    kinds = [f"conversation.{name}" for name in STATE_KINDS]
+    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=kinds).order_by("-transaction", "-id")
+    last = timeline.values_list("kind", "actor_id").first()
+    return last == (kind, by.pk)

@@ -1,0 +1,173 @@
+"""The ground: conversations, who held them when, who may lose them soon, and which labels they wear.
+
+What must never happen is refused here, by constraints: two holders, an allocated conversation without one,
+a label of another inbox. The physical keys and the policies are raised in the migration (tenants.walls).
+"""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from conversations.states import State
+from labels.models import Label
+from operators.models import Operator
+from tenants.models import Inbox, OwnedForeignKey, TenantOwned
+
+ENDS_WITH_A_REASON = Q(ended_at__isnull=True, end_reason__isnull=True) | Q(ended_at__isnull=False, end_reason__isnull=False)
+
+
+class Conversation(TenantOwned):
+    """A customer's thread at one inbox: who, where, how many messages, waiting since when. No message's body.
+
+    `waits_from`, `credit`, `rank`, `saturated` order the queue; conversations.priority explains and computes them.
+    `priority_score` is a snapshot for outside readers of the table; the product never reads it.
+    """
+
+    inbox = OwnedForeignKey(Inbox)
+    external_conversation_id = models.TextField()
+    customer_phone_number = models.TextField()
+    state = models.TextField(choices=State, default=State.QUEUED)
+    assigned_operator = OwnedForeignKey(Operator, null=True, blank=True)
+    message_count = models.PositiveIntegerField(default=0)
+    last_message_at = models.DateTimeField()
+    waiting_since = models.DateTimeField(null=True, blank=True)  # the first unanswered inbound message; null: answered
+    waits_from = models.DateTimeField()
+    credit = models.BigIntegerField()
+    rank = models.BigIntegerField()
+    saturated = models.BooleanField(default=False)
+    priority_score = models.FloatField(default=0)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "conversations"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "external_conversation_id"], name="external_conversation_once"),
+            # What conversation_labels refers to, so that a label can only sit on a conversation of its own inbox.
+            models.UniqueConstraint(fields=["tenant", "inbox", "id"], name="conversation_in_inbox"),
+            models.CheckConstraint(name="conversation_known_state", condition=Q(state__in=State.values)),
+            models.CheckConstraint(
+                name="allocated_exactly_with_an_operator",
+                condition=Q(state=State.ALLOCATED, assigned_operator__isnull=False)
+                | (~Q(state=State.ALLOCATED) & Q(assigned_operator__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="resolved_exactly_with_a_time",
+                condition=Q(state=State.RESOLVED, resolved_at__isnull=False) | (~Q(state=State.RESOLVED) & Q(resolved_at__isnull=True)),
+            ),
+        ]
+        indexes = [
+            # The queue, best first: heads 1 and 2 of queue.PICK. Saturated rows rank by their messages alone.
+            models.Index(
+                fields=["tenant", "inbox", "saturated", "rank", "waits_from", "id"], name="queue_by_rank", condition=Q(state=State.QUEUED)
+            ),
+            # Heads 3 and 4: rows that crossed the delay cap since the last tick, and rows from the future.
+            models.Index(
+                fields=["tenant", "inbox", "waits_from"], name="queue_by_waiting", condition=Q(state=State.QUEUED, saturated=False)
+            ),
+            models.Index(fields=["tenant", "assigned_operator"], name="held_by_operator", condition=Q(state=State.ALLOCATED)),
+            models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),
+            models.Index(fields=["tenant", "customer_phone_number", "-last_message_at", "-id"], name="conversation_by_phone"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_conversation_id} ({self.state})"
+
+
+class Assignment(TenantOwned):
+    """One operator's time with one conversation. Grace, audit and statistics hang on it.
+
+    A stale job names the assignment it means, and can therefore only ever end that one.
+    """
+
+    class Source(models.TextChoices):
+        AUTO = "auto"  # the queue handed it out
+        CLAIM = "claim"  # the operator picked it
+        MANAGER = "manager"  # a manager gave it
+
+    class EndReason(models.TextChoices):
+        RESOLVED = "resolved"
+        REASSIGNED = "reassigned"
+        DEALLOCATED = "deallocated"
+        MOVED = "moved"
+        GRACE_EXPIRED = "grace_expired"
+
+    conversation = OwnedForeignKey(Conversation)
+    operator = OwnedForeignKey(Operator)
+    source = models.TextField(choices=Source)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.TextField(choices=EndReason, null=True, blank=True)
+    score_at_start = models.FloatField()
+    waited_seconds_at_start = models.FloatField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "assignments"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "conversation"], name="one_open_assignment", condition=Q(ended_at__isnull=True)),
+            models.CheckConstraint(name="assignment_known_source", condition=Q(source__in=["auto", "claim", "manager"])),
+            models.CheckConstraint(name="assignment_ends_with_a_reason", condition=ENDS_WITH_A_REASON),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "operator", "ended_at"], name="assignment_by_operator"),
+            models.Index(fields=["tenant", "conversation", "id"], name="assignment_by_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} with {self.operator_id}"
+
+
+class GracePeriod(TenantOwned):
+    """An offline operator keeps one conversation until `expires_at`. Closed by return, by any end of the assignment, or by the clock."""
+
+    class EndReason(models.TextChoices):
+        RETURNED = "returned"  # the operator came back in time
+        ASSIGNMENT_ENDED = "assignment_ended"  # resolved, reassigned, deallocated or moved meanwhile
+        EXPIRED = "expired"  # nobody came: the conversation went back to the queue
+
+    assignment = OwnedForeignKey(Assignment)
+    conversation = OwnedForeignKey(Conversation)
+    operator = OwnedForeignKey(Operator)
+    reason = models.TextField(default="offline")
+    opened_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.TextField(choices=EndReason, null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "grace_period_assignments"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "assignment"], name="one_open_grace_period", condition=Q(ended_at__isnull=True)),
+            models.CheckConstraint(name="grace_ends_with_a_reason", condition=ENDS_WITH_A_REASON),
+            models.CheckConstraint(name="grace_lasts", condition=Q(expires_at__gt=F("opened_at"))),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "expires_at", "id"], name="grace_due", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["tenant", "operator"], name="grace_by_operator", condition=Q(ended_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} keeps {self.conversation_id} until {self.expires_at:%H:%M:%S}"
+
+
+class ConversationLabel(TenantOwned):
+    """A conversation wears a label of its own inbox: both references carry the inbox, so the database refuses any other."""
+
+    conversation = OwnedForeignKey(Conversation, models.CASCADE)
+    label = OwnedForeignKey(Label, models.CASCADE)
+    inbox = OwnedForeignKey(Inbox)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "conversation_labels"
+        constraints = [models.UniqueConstraint(fields=["tenant", "conversation", "label"], name="label_once_per_conversation")]
+        indexes = [models.Index(fields=["tenant", "label", "conversation"], name="conversation_by_label")]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} wears {self.label_id}"

@@ -1,0 +1,113 @@
+"""The score of a conversation, exact at every instant, once as Python and once as SQL; tests prove them equal.
+
+    score(now) = alpha * min(message_count / message_cap, 1) + beta * min(waited / delay_cap, 1)
+
+with the tenant's weights and caps; waited is now - waits_from, and 0 for a time in the future.
+
+A stored score would go stale. But waiting time grows equally for everybody, so messages are converted into waiting time
+once, and stay converted: `credit` is the time of waiting that the messages are worth, alpha/beta * delay_cap *
+min(message_count / message_cap, 1), in whole microseconds (9.6 minutes a message with the default weights). Then
+
+    effective(now) = credit + min(waited, delay_cap)        and       score(now) = beta * effective(now) / delay_cap
+
+Order: effective descending, then waits_from, then id. All of it is whole numbers, so that the order is exact, and the
+order is that of the score shown. Below the cap the order never changes with time: it is that of `rank` = waits_from -
+credit. At the cap (`saturated`) it is that of the credit alone, and rank = -credit. One index over (saturated, rank)
+therefore serves both. With beta = 0 waiting counts nothing: credit is delay_cap * min(message_count / message_cap, 1),
+rank = -credit, score = alpha * effective / delay_cap.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tenants.models import Tenant
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+WEIGHT_DECIMALS = 10**4  # weights have four decimals: as whole ten-thousandths they are exact
+SHOWN_DECIMALS = 6  # rounding keeps the order: what is shown never contradicts it
+
+
+def microseconds(instant: datetime) -> int:
+    """Whole microseconds since 1970, exact: Postgres' own resolution."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A tenant's weights and caps, in whole numbers. alpha and beta in ten-thousandths, delay_cap in microseconds."""
+
+    alpha: int
+    beta: int
+    message_cap: int
+    delay_cap: int
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> "Weights":
+        """The weights that a tenant has now."""
+        return cls(
+            alpha=int(tenant.priority_alpha * WEIGHT_DECIMALS),
+            beta=int(tenant.priority_beta * WEIGHT_DECIMALS),
+            message_cap=tenant.message_cap,
+            delay_cap=tenant.delay_cap_minutes * 60_000_000,
+        )
+
+    @property
+    def waiting_counts(self) -> int:
+        """1, or 0 where beta is 0 and the order is that of the messages alone."""
+        return 1 if self.beta else 0
+
+    @property
+    def message_worth(self) -> tuple[int, int]:
+        """Microseconds of waiting that one message is worth, as a fraction (numerator, denominator)."""
+        return (self.alpha * self.delay_cap, self.beta * self.message_cap) if self.beta else (self.delay_cap, self.message_cap)
+
+    def credit(self, message_count: int) -> int:
+        """Microseconds of waiting that so many messages are worth, rounded down."""
+        numerator, denominator = self.message_worth
+        return numerator * min(message_count, self.message_cap) // denominator
+
+    def is_saturated(self, waits_from: datetime, now: datetime) -> bool:
+        """Whether waiting any longer adds nothing."""
+        return microseconds(now) - microseconds(waits_from) >= self.delay_cap
+
+    def rank(self, credit: int, waits_from: datetime, *, saturated: bool) -> int:
+        """The place in the queue's index, lowest first: constant until the next message or the cap."""
+        return (0 if saturated else microseconds(waits_from) * self.waiting_counts) - credit
+
+    def effective(self, credit: int, waits_from: datetime, now: datetime) -> int:
+        """Microseconds of waiting that messages and waiting amount to at this instant: the order of the queue, highest first."""
+        waited = microseconds(now) - microseconds(waits_from)
+        return credit + self.waiting_counts * max(0, min(waited, self.delay_cap))
+
+    def score(self, credit: int, waits_from: datetime, now: datetime) -> float:
+        """The priority score at this instant, 0 to alpha + beta, as it is shown."""
+        return round(
+            self.effective(credit, waits_from, now) * (self.beta or self.alpha) / (self.delay_cap * WEIGHT_DECIMALS), SHOWN_DECIMALS
+        )
+
+    # The same formulas in SQL. Arguments are SQL expressions; the weights are whole numbers and stand in the text.
+
+    def credit_sql(self, message_count: str) -> str:
+        """`credit`. numeric, because the product can pass 2^63; div() is exact and rounds down."""
+        numerator, denominator = self.message_worth
+        return f"div({numerator}::numeric * least({message_count}, {self.message_cap}), {denominator})::bigint"
+
+    def rank_sql(self, credit: str, waits_from: str, saturated: str) -> str:
+        """`rank`."""
+        since_epoch = f"(extract(epoch FROM {waits_from}) * 1000000)::bigint"
+        return f"(CASE WHEN {saturated} THEN 0 ELSE {self.waiting_counts} * {since_epoch} END - {credit})"
+
+    def effective_sql(self, credit: str, waits_from: str, now: str) -> str:
+        """`effective`."""
+        waited = f"(extract(epoch FROM {now} - {waits_from}) * 1000000)::bigint"
+        return f"({credit} + {self.waiting_counts} * greatest(0, least({waited}, {self.delay_cap})))"
+
+    def score_sql(self, effective: str) -> str:
+        """`score`, of an expression for `effective`."""
+        return f"round(({effective} * {self.beta or self.alpha})::numeric / {self.delay_cap * WEIGHT_DECIMALS}, {SHOWN_DECIMALS})"
+
+    @property
+    def delay_cap_sql(self) -> str:
+        """The delay cap as an interval."""
+        return f"interval '{self.delay_cap} microseconds'"

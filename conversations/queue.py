@@ -1,0 +1,195 @@
+"""Who is waiting, in which order, for whom. Every lock on a conversation is taken in this file.
+
+Order of locks, everywhere: tenant, operator (presence.lock), grace period, conversation; several rows of one table by
+ascending id, except with SKIP LOCKED, which never waits. Lock late, but before the check: what a decision rests on is
+read after the lock. FOR NO KEY UPDATE throughout, because no key changes and foreign keys need not wait.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from convalloc.errors import Missing
+from conversations.models import Conversation
+from conversations.priority import Weights
+from conversations.states import State
+from operators import desk
+from operators.models import Operator
+from tenants import isolation
+from tenants.models import Tenant
+
+FIRST_LOOK = 16  # candidates per head and inbox: more than the neighbours that pick at the same time
+
+# The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.Weights.
+#   1 by rank: the bulk                    2 saturated: flagged by the tick, by credit alone
+#   3 crossed the cap since the last tick  4 from the future: a sender's clock is ahead, their waiting counts 0
+# 3 and 4 are read whole and sorted, which is why the tick keeps 3 short; when it is late, only more is read.
+HEADS = """
+    SELECT h.*
+      FROM operator_inbox_subscriptions s
+      CROSS JOIN LATERAL (
+        (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
+          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
+            AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now}
+          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+        UNION ALL
+        (SELECT c.id, c.waits_from, {effective} FROM conversations c
+          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND c.saturated
+          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+        UNION ALL
+        (SELECT c.id, c.waits_from, {effective} FROM conversations c
+          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
+            AND c.waits_from <= {now} - {delay_cap}
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+        UNION ALL
+        (SELECT c.id, c.waits_from, {effective} FROM conversations c
+          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
+            AND c.waits_from > {now}
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+      ) h
+     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s
+"""
+# LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
+PICK = """
+    WITH heads AS MATERIALIZED ({heads})
+    SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
+     WHERE c.state = 'QUEUED'
+     ORDER BY h.effective DESC, h.waits_from, h.id
+     LIMIT 1 FOR NO KEY UPDATE OF c {when_locked}
+"""
+# The columns come out of the locking select itself: it returns them as they are after a wait for the lock.
+RERANK = """
+    WITH batch AS MATERIALIZED (
+        SELECT c.id, c.message_count,
+               CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at)
+                    ELSE c.last_message_at END AS waits_from
+          FROM conversations c
+         WHERE c.tenant_id = %(tenant_id)s AND c.id > %(after)s AND c.state <> 'RESOLVED'
+         ORDER BY c.id LIMIT %(limit)s FOR NO KEY UPDATE
+    ), placed AS (
+        SELECT id, waits_from, {credit} AS credit, waits_from <= statement_timestamp() - {delay_cap} AS saturated FROM batch
+    ), reranked AS (
+        UPDATE conversations c
+           SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score}
+          FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state <> 'RESOLVED'
+        RETURNING c.id
+    )
+    SELECT count(*), max(id) FROM reranked
+"""
+
+
+def place(conversation: Conversation, tenant: Tenant, now: datetime) -> dict[str, Any]:
+    """The values that put a conversation in its place in the queue at this instant, by column; writes nothing."""
+    weights = Weights.of(tenant)
+    waits_from = conversation.last_message_at
+    if tenant.waiting_clock == Tenant.WaitingClock.WAITING_SINCE and conversation.waiting_since is not None:
+        waits_from = conversation.waiting_since
+    credit = weights.credit(conversation.message_count)
+    saturated = weights.is_saturated(waits_from, now)
+    return {
+        "waits_from": waits_from,
+        "credit": credit,
+        "rank": weights.rank(credit, waits_from, saturated=saturated),
+        "saturated": saturated,
+        "priority_score": weights.score(credit, waits_from, now),
+    }
+
+
+def lock(conversation_id: int) -> Conversation:
+    """The conversation, locked, as it is now. Raises Missing."""
+    row = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation_id).first()
+    if row is None:
+        raise Missing(what="Conversation")
+    return row
+
+
+def lock_many(conversation_ids: Iterable[int]) -> list[Conversation]:
+    """Several conversations, locked by ascending id; those that do not exist are left out."""
+    return list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=list(conversation_ids)).order_by("pk"))
+
+
+def find(conversation_id: int) -> Conversation:
+    """The conversation, not locked: for looking at. Raises Missing."""
+    row = Conversation.objects.filter(pk=conversation_id).first()
+    if row is None:
+        raise Missing(what="Conversation")
+    return row
+
+
+def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> Conversation | None:
+    """The best queued conversation of the operator's inboxes at this instant, locked; None when nothing waits.
+
+    Candidates that a neighbour holds are passed over. A row that is merely locked does not make the queue empty:
+    when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
+    """
+    for look in (FIRST_LOOK, settings.MAX_CONVERSATION_FETCH):
+        if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED"):
+            return row
+    while waiting_for(operator_id).exists():
+        if row := _pick(operator_id, tenant, at, FIRST_LOOK, ""):
+            return row
+    return None
+
+
+def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str) -> Conversation | None:
+    weights = Weights.of(tenant)
+    now = "statement_timestamp()" if at is None else "%(at)s::timestamptz"
+    heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=weights.effective_sql("c.credit", "c.waits_from", now))
+    parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
+    return next(iter(Conversation.objects.raw(PICK.format(heads=heads, when_locked=when_locked), parameters)), None)
+
+
+def waiting_for(operator_id: int) -> QuerySet[Conversation]:
+    """What is queued in the operator's inboxes, in no order."""
+    return Conversation.objects.filter(state=State.QUEUED, inbox_id__in=desk.inboxes_of(operator_id))
+
+
+def visible_to(operator: Operator) -> QuerySet[Conversation]:
+    """What an operator may see: their inboxes and what they hold; managers and admins everything of the tenant."""
+    rows = Conversation.objects.all()
+    if operator.is_manager:
+        return rows
+    return rows.filter(Q(inbox_id__in=desk.inboxes_of(operator.pk)) | Q(assigned_operator_id=operator.pk))
+
+
+def flag_saturated(tenant: Tenant, limit: int) -> int:
+    """Flag up to `limit` queued conversations that crossed the delay cap; the number of them. Only the pick's helper.
+
+    Rows that somebody holds are left for the next tick. The update repeats the select's condition.
+    """
+    crossed = f"c.state = 'QUEUED' AND NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).delay_cap_sql}"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH due AS MATERIALIZED (
+                SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND {crossed}
+                 LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE conversations c SET saturated = true, rank = -c.credit
+              FROM due WHERE c.tenant_id = %(tenant_id)s AND c.id = due.id AND {crossed}
+            """,
+            {"tenant_id": tenant.pk, "limit": limit},
+        )
+        return int(cursor.rowcount)
+
+
+def rerank_after(tenant: Tenant, conversation_id: int, limit: int) -> tuple[int, int]:
+    """Recalculate place and snapshot of the next `limit` unresolved conversations after an id: (rows, last id).
+
+    By ascending id and in short transactions of the caller's, so that picks wait for a batch at most.
+    """
+    weights = Weights.of(tenant)
+    statement = RERANK.format(
+        credit=weights.credit_sql("message_count"),
+        delay_cap=weights.delay_cap_sql,
+        rank=weights.rank_sql("p.credit", "p.waits_from", "p.saturated"),
+        score=weights.score_sql(weights.effective_sql("p.credit", "p.waits_from", "statement_timestamp()")),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"tenant_id": tenant.pk, "after": conversation_id, "limit": limit, "clock": tenant.waiting_clock})
+        rows, last = cursor.fetchone()
+    return rows, last or conversation_id

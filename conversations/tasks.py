@@ -1,0 +1,17 @@
+"""The beat's doors. Each task is idempotent and bounded; what is due is decided by the rooms, on the database's clock."""
+
+from celery import shared_task
+
+from conversations import grace, recalculation
+
+
+@shared_task
+def expire_grace_periods() -> dict[str, int]:
+    """Return to the queue what offline operators have kept for too long."""
+    return grace.expire_due()._asdict()
+
+
+@shared_task
+def keep_ranks() -> dict[str, int]:
+    """Flag conversations that crossed the delay cap; rank anew what changed weights left behind."""
+    return recalculation.tick()._asdict()

@@ -1,0 +1,60 @@
+"""The vocabulary of an inbox: words are added, changed, retired. Which conversations wear them is a floor above."""
+
+from django.db import IntegrityError, transaction
+
+from convalloc import clock
+from convalloc.errors import Missing
+from labels.errors import DuplicateLabel
+from labels.models import Label
+from operators.models import Operator
+from tenants import eventlog
+from tenants.models import Inbox
+
+
+def find(label_id: int) -> Label:
+    """A label of the bound tenant. Raises Missing."""
+    label = Label.objects.filter(pk=label_id).first()
+    if label is None:
+        raise Missing(what="Label")
+    return label
+
+
+def add(inbox: Inbox, name: str, color: str, *, created_by: Operator) -> Label:
+    """A new word for an inbox. Raises DuplicateLabel."""
+    label = Label(inbox=inbox, name=name, color=color, created_by=created_by)
+    _save(label)
+    label.refresh_from_db()
+    eventlog.append("label.created", label, after={"inbox_id": inbox.pk, "name": name, "color": color})
+    return label
+
+
+def change(label_id: int, *, name: str | None = None, color: str | None = None) -> Label:
+    """Another name or colour for a word; None keeps what is. Raises Missing, DuplicateLabel."""
+    label = Label.objects.select_for_update(no_key=True).filter(pk=label_id).first()
+    if label is None:
+        raise Missing(what="Label")
+    wished = {"name": label.name if name is None else name, "color": label.color if color is None else color}
+    before = {field: getattr(label, field) for field in wished if getattr(label, field) != wished[field]}
+    if not before:
+        return label
+    label.name, label.color, label.updated_at = wished["name"], wished["color"], clock.now()
+    _save(label, update_fields=["name", "color", "updated_at"])
+    eventlog.append("label.changed", label, before=before, after={field: wished[field] for field in before})
+    return label
+
+
+def retire(label: Label) -> None:
+    """Remove a word that nothing wears any more."""
+    before = {"inbox_id": label.inbox_id, "name": label.name, "color": label.color}
+    eventlog.append("label.deleted", label, before=before)
+    label.delete()
+
+
+def _save(label: Label, update_fields: list[str] | None = None) -> None:
+    try:
+        with transaction.atomic():  # a savepoint: after a refusal the transaction goes on
+            label.save(update_fields=update_fields)
+    except IntegrityError as error:
+        if "label_name_once_per_inbox" in str(error):
+            raise DuplicateLabel from error
+        raise

@@ -1,0 +1,57 @@
+"""What every door of the API stands in: one transaction, the caller's tenant, the caller's name on every event."""
+
+from typing import Any, cast
+
+from django.db import transaction
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from convalloc.api.requests import current_request_id
+from operators import presence
+from operators.api.permissions import refuse_for_others
+from operators.models import Operator
+from tenants import eventlog, isolation
+
+
+class TenantDoor(ViewSet):
+    """A viewset that works for one operator of one tenant. An error answer rolls everything back."""
+
+    lookup_value_regex = "[0-9]{1,19}"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
+            response = cast(Response, super().dispatch(request, *args, **kwargs))
+            if response.exception:
+                transaction.set_rollback(True)
+        return response
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        eventlog.name_actor(self.caller.pk)
+
+    @property
+    def caller(self) -> Operator:
+        """The authenticated operator; `caller.tenant` is loaded."""
+        operator: Operator = self.request.user  # type: ignore[assignment]
+        return operator
+
+    def on_behalf_of(self, operator_id: int) -> int:
+        """The operator that the caller acts for: themselves, or whoever their role lets them. Raises Missing, OthersWork."""
+        if operator_id != self.caller.pk:
+            presence.find(operator_id)
+        refuse_for_others(self, operator_id)
+        return operator_id
+
+
+class LongDoor(TenantDoor):
+    """A door to a room that takes many short transactions of its own: only the signing in happens in one."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        with eventlog.caused_by(None, current_request_id()):
+            return cast(Response, super(TenantDoor, self).dispatch(request, *args, **kwargs))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        with isolation.transaction_without_tenant():
+            super().initial(request, *args, **kwargs)

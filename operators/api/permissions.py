@@ -1,0 +1,88 @@
+"""The role matrix, as data: which role may do what, and for whom. The tests walk the same table.
+
+A route without a row is refused (and fails a test). OWN means: for themselves; whose it is, is known only after the
+row was found, so that another tenant's id stays a 404: the doors then call `refuse_for_others`.
+"""
+
+from enum import Enum
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from operators.errors import OthersWork, RoleTooLow
+from operators.models import Operator, Role
+
+
+class Reach(Enum):
+    """How far a role's right to an operation goes."""
+
+    NOBODY = "nobody"
+    OWN = "own"
+    TENANT = "tenant"
+
+
+ALL = {Role.OPERATOR: Reach.TENANT, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
+SELF = {Role.OPERATOR: Reach.OWN, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
+MANAGERS = {Role.OPERATOR: Reach.NOBODY, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
+ADMINS = {Role.OPERATOR: Reach.NOBODY, Role.MANAGER: Reach.NOBODY, Role.ADMIN: Reach.TENANT}
+
+MATRIX: dict[str, dict[Role, Reach]] = {
+    "conversation-list": ALL,  # operators: their inboxes and what they hold
+    "conversation-retrieve": ALL,
+    "conversation-search": ALL,
+    "conversation-allocate": SELF,
+    "conversation-claim": SELF,
+    "conversation-manager-allocate": MANAGERS,
+    "conversation-resolve": SELF,  # own: what they hold
+    "conversation-deallocate": MANAGERS,
+    "conversation-reassign": MANAGERS,
+    "conversation-move-inbox": MANAGERS,
+    "recalculation-update-priorities": ADMINS,
+    "operator-list": MANAGERS,
+    "operator-status": SELF,
+    "operator-change-status": SELF,
+    "operator-stats": SELF,
+    "operator-inboxes": SELF,
+    "inbox-list": ALL,
+    "label-list": ALL,
+    "label-create": ALL,
+    "label-update": SELF,  # own: what they created
+    "label-destroy": SELF,
+    "label-attach": ALL,
+    "label-detach": ALL,
+}
+
+
+def reach(operation: str, role: str) -> Reach:
+    """How far this role may go with this operation; NOBODY for an operation without a row."""
+    return MATRIX.get(operation, {}).get(Role(role), Reach.NOBODY)
+
+
+def operation_of(view: Any) -> str:
+    """The matrix's name of the operation that a view is about to do: basename-action."""
+    return f"{view.basename}-{view.action}".replace("_", "-")
+
+
+def lowest_role(operation: str) -> str:
+    """The lowest role that may do this at all, for the refusal's message."""
+    return next((role.value for role in Role if reach(operation, role) is not Reach.NOBODY), "none")
+
+
+def refuse_for_others(view: Any, owner_id: int | None) -> None:
+    """Where the caller's reach is OWN, the thing must be theirs. Raises OthersWork (403)."""
+    caller: Operator = view.caller
+    if reach(operation_of(view), caller.role) is Reach.OWN and owner_id != caller.pk:
+        raise OthersWork
+
+
+class RoleMatrix(BasePermission):
+    """Lets a caller in whose role has a row for the operation. Raises RoleTooLow (403)."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if view.action is None:
+            return True  # no such method here: DRF answers 405 right after
+        operation = operation_of(view)
+        if reach(operation, view.caller.role) is Reach.NOBODY:
+            raise RoleTooLow(needed=lowest_role(operation))
+        return True

@@ -1,0 +1,40 @@
+"""How this floor refuses."""
+
+from convalloc.errors import DomainError, Forbidden, Kind
+
+
+class UnknownCaller(DomainError):
+    """Authentication required"""
+
+    kind = Kind.UNKNOWN_CALLER
+    code = "not_authenticated"
+
+
+class PlatformAccount(Forbidden):
+    """Accounts of the platform belong to no tenant: sign in as an operator of one"""
+
+    code = "platform_account"
+
+
+class OthersWork(Forbidden):
+    """You do not have permission to act for another operator"""
+
+    code = "not_yourself"
+
+
+class RoleTooLow(Forbidden):
+    """You do not have permission to do this: it takes the role {needed}"""
+
+    code = "role_too_low"
+
+
+class NotSubscribed(Forbidden):
+    """Operator is not subscribed to this inbox"""
+
+    code = "not_subscribed"
+
+
+class NotYourInbox(Forbidden):
+    """You do not have permission to see this inbox: you are not subscribed to it"""
+
+    code = "not_your_inbox"

@@ -1,0 +1,137 @@
+"""The ground: who works here, where they answer, and whether they are at their desk."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower, Now
+
+from tenants import isolation
+from tenants.models import PLATFORM_TENANT_ID, Inbox, OwnedForeignKey, OwnedManager, TenantOwned
+
+
+class Role(models.TextChoices):
+    """What a person may do. The matrix of operations is operators.api.permissions."""
+
+    OPERATOR = "OPERATOR"
+    MANAGER = "MANAGER"
+    ADMIN = "ADMIN"
+
+
+class Status(models.TextChoices):
+    """Whether a person takes work."""
+
+    AVAILABLE = "AVAILABLE"  # gets work
+    AWAY = "AWAY"  # keeps what they hold, gets nothing new
+    OFFLINE = "OFFLINE"  # gets nothing; what they hold goes back to the queue after the grace period
+
+
+class OperatorManager(OwnedManager, BaseUserManager[Any]):
+    """Operators of the bound tenant. Accounts are made here and nowhere else, so that none lacks its status row."""
+
+    def create_user(self, email: str, password: str | None = None, *, status: Status = Status.OFFLINE, **fields: Any) -> "Operator":
+        """Hire an operator into the bound tenant; without a password the account cannot sign in."""
+        operator: Operator = self.model(email=self.normalize_email(email).lower(), **fields)
+        operator.set_password(password)
+        operator.save(force_insert=True)
+        OperatorStatus.objects.create(operator=operator, status=status)
+        return operator
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "Operator":
+        """Make an account of the platform itself: it belongs to no customer's tenant."""
+        with isolation.act_as(PLATFORM_TENANT_ID):
+            return self.create_user(email, password, **{"role": Role.ADMIN, **fields})
+
+
+class Operator(AbstractBaseUser, TenantOwned):
+    """A person of a tenant, or of the platform. Rights follow from the role alone."""
+
+    email = models.EmailField(unique=True)  # lower case; unique over all tenants: it names the account at sign-in
+    name = models.TextField(blank=True, default="")
+    role = models.TextField(choices=Role, default=Role.OPERATOR)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[OperatorManager] = OperatorManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "operators"
+        constraints = [
+            # Django's admin log refers to an operator by `id` alone; see docs/decisions/0002.
+            models.UniqueConstraint(fields=["id"], name="operator_id_alone"),
+            models.CheckConstraint(name="operator_known_role", condition=Q(role__in=Role.values)),
+            models.CheckConstraint(name="operator_email_lower_case", condition=Q(email=Lower("email"))),
+            models.CheckConstraint(name="operator_of_platform_is_admin", condition=~Q(tenant_id=PLATFORM_TENANT_ID) | Q(role=Role.ADMIN)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    @property
+    def is_superuser(self) -> bool:
+        """Staff of the platform, who belong to no customer."""
+        return self.tenant_id == PLATFORM_TENANT_ID
+
+    @property
+    def is_manager(self) -> bool:
+        """Managers and admins direct other people's work."""
+        return self.role in (Role.MANAGER, Role.ADMIN)
+
+    @property
+    def is_staff(self) -> bool:
+        """May open the console."""
+        return self.is_active and self.is_manager
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """The console asks per model and act; what a row's tenant allows is the walls' affair."""
+        return self.is_staff
+
+    def has_perms(self, perms: list[str], obj: Any = None) -> bool:
+        """As has_perm."""
+        return self.is_staff
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """As has_perm."""
+        return self.is_staff
+
+
+class OperatorStatus(TenantOwned):
+    """Whether an operator takes work: one row each. Its lock is the operator's lock (presence.lock)."""
+
+    operator = OwnedForeignKey(Operator)
+    status = models.TextField(choices=Status, default=Status.OFFLINE)
+    last_status_change_at = models.DateTimeField(db_default=Now())
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "operator_status"
+        verbose_name_plural = "operator statuses"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "operator"], name="one_status_per_operator"),
+            models.CheckConstraint(name="operator_known_status", condition=Q(status__in=Status.values)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id}: {self.status}"
+
+
+class Subscription(TenantOwned):
+    """An operator answers at an inbox."""
+
+    operator = OwnedForeignKey(Operator, models.CASCADE)
+    inbox = OwnedForeignKey(Inbox, models.CASCADE)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "operator_inbox_subscriptions"
+        constraints = [models.UniqueConstraint(fields=["tenant", "operator", "inbox"], name="subscription_once")]
+        indexes = [models.Index(fields=["tenant", "inbox"], name="subscription_by_inbox")]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} answers at {self.inbox_id}"

@@ -1,0 +1,69 @@
+"""Who is at their desk. Touches no conversation: what an absence means for the work is decided a floor above.
+
+Every lock on an operator is taken here. It is the status row's: whoever hands out work holds it, and so does whoever
+changes the status, so that no allocation slips past an OFFLINE.
+"""
+
+from django.db.models.functions import Now
+
+from convalloc.errors import Missing
+from operators.models import Operator, OperatorStatus, Status
+from tenants import eventlog
+
+
+def lock(operator_id: int) -> OperatorStatus:
+    """The operator's lock, with their status as it is now, and the operator beside it. Raises Missing.
+
+    In the order of locks it comes after the tenant and before grace periods and conversations.
+    """
+    row = (
+        OperatorStatus.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("operator")
+        .filter(operator_id=operator_id)
+        .first()
+    )
+    if row is None:
+        raise Missing(what="Operator")
+    return row
+
+
+def lock_many(operator_ids: set[int]) -> dict[int, OperatorStatus]:
+    """The locks of several operators, taken by ascending operator id. Those that do not exist are left out."""
+    rows = OperatorStatus.objects.select_for_update(no_key=True, of=("self",)).filter(operator_id__in=operator_ids).order_by("operator_id")
+    return {row.operator_id: row for row in rows}
+
+
+def change(operator_id: int, status: Status, *, cause: str = "") -> tuple[OperatorStatus, bool]:
+    """Set the status under the operator's lock; the second value tells whether it was another one before.
+
+    Repeating a status changes nothing and appends no event. Raises Missing.
+    """
+    row = lock(operator_id)
+    if row.status == status:
+        return row, False
+    before, row.status, row.last_status_change_at = row.status, status, Now()
+    row.save(update_fields=["status", "last_status_change_at"])
+    row.refresh_from_db(fields=["last_status_change_at"])
+    eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=cause)
+    return row, True
+
+
+def takes_work(row: OperatorStatus) -> bool:
+    """Only an available operator whose account is active gets work, by whatever way."""
+    return row.status == Status.AVAILABLE and row.operator.is_active
+
+
+def find(operator_id: int) -> Operator:
+    """An operator of the bound tenant. Raises Missing."""
+    operator: Operator | None = Operator.objects.filter(pk=operator_id).first()
+    if operator is None:
+        raise Missing(what="Operator")
+    return operator
+
+
+def status_of(operator_id: int) -> OperatorStatus:
+    """An operator's status, not locked: for looking at. Raises Missing."""
+    row = OperatorStatus.objects.filter(operator_id=operator_id).first()
+    if row is None:
+        raise Missing(what="Operator")
+    return row

@@ -1,0 +1,159 @@
+"""The ground: tenants, their inboxes, their event log, and what every tenant-owned table is made of."""
+
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Cast, Now
+
+from tenants import isolation
+
+PLATFORM_TENANT_ID = 0  # home of the platform's superusers; it owns no inbox and no conversation
+
+
+class OwnedManager(models.Manager[Any]):
+    """Rows of the bound tenant, and of no other. Raises isolation.NoTenant when none is bound."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(tenant_id=isolation.current_tenant_id())
+
+
+class OwnedForeignKey(models.ForeignKey[Any, Any]):
+    """A reference within one tenant. The database holds it as (tenant_id, x_id): walls.Raise makes that constraint.
+
+    A plain foreign key would accept another tenant's row, because referential checks bypass row level security.
+    """
+
+    def __init__(self, to: Any, on_delete: Any = models.PROTECT, **options: Any) -> None:
+        options |= {"db_constraint": False, "related_name": "+"}
+        options.setdefault("db_index", False)  # indexes are led by tenant_id and declared in Meta
+        super().__init__(to, on_delete, **options)
+
+
+def _alpha() -> Any:
+    return settings.PRIORITY_ALPHA
+
+
+def _beta() -> Any:
+    return settings.PRIORITY_BETA
+
+
+def _grace() -> int:
+    return settings.GRACE_PERIOD_MINUTES
+
+
+class Tenant(models.Model):
+    """A customer of ours: a wall around data, and the weights by which its queue is ordered."""
+
+    class WaitingClock(models.TextChoices):
+        LAST_MESSAGE = "last_message_at", "since the last message"
+        WAITING_SINCE = "waiting_since", "since the first unanswered message"
+
+    name = models.TextField()
+    priority_alpha = models.DecimalField(
+        max_digits=7, decimal_places=4, default=_alpha, validators=[MinValueValidator(0), MaxValueValidator(100)]
+    )
+    priority_beta = models.DecimalField(
+        max_digits=7, decimal_places=4, default=_beta, validators=[MinValueValidator(0), MaxValueValidator(100)]
+    )
+    message_cap = models.PositiveIntegerField(default=100, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)])
+    delay_cap_minutes = models.PositiveIntegerField(default=1440, validators=[MinValueValidator(1), MaxValueValidator(43_200)])
+    waiting_clock = models.TextField(choices=WaitingClock, default=WaitingClock.LAST_MESSAGE)
+    grace_period_minutes = models.PositiveIntegerField(default=_grace, validators=[MinValueValidator(1), MaxValueValidator(10_080)])
+    weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
+    ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that every queued rank rests on
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = models.Manager["Tenant"]()
+
+    class Meta:
+        db_table = "tenants"
+        constraints = [
+            models.CheckConstraint(
+                name="tenant_weights_are_sane", condition=Q(priority_alpha__range=(0, 100), priority_beta__range=(0, 100))
+            ),
+            models.CheckConstraint(name="tenant_weights_order_something", condition=Q(priority_alpha__gt=0) | Q(priority_beta__gt=0)),
+            models.CheckConstraint(name="tenant_message_cap_range", condition=Q(message_cap__range=(1, 1_000_000))),
+            models.CheckConstraint(name="tenant_delay_cap_range", condition=Q(delay_cap_minutes__range=(1, 43_200))),
+            models.CheckConstraint(name="tenant_grace_range", condition=Q(grace_period_minutes__range=(1, 10_080))),
+            models.CheckConstraint(name="tenant_known_clock", condition=Q(waiting_clock__in=["last_message_at", "waiting_since"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantOwned(models.Model):
+    """Abstract: a row that belongs to one tenant, behind all three walls (ORM scope, composite keys, row level security)."""
+
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+", db_index=False, editable=False)
+
+    objects: ClassVar[models.Manager[Self]] = OwnedManager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"  # following a foreign key and save() stay inside the scope too
+        default_manager_name = "objects"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new row takes the bound tenant; a row of another one is refused."""
+        bound = isolation.current_tenant_id()
+        own: int | None = self.tenant_id  # None until the first save, whatever the field's type says
+        if own is None:
+            self.tenant_id = bound
+        elif own != bound:
+            raise isolation.NoTenant(f"A row of tenant {self.tenant_id} was about to be written while acting as tenant {bound}.")
+        super().save(*args, **kwargs)
+
+
+class Inbox(TenantOwned):
+    """A phone number that customers write to, and the team that answers there."""
+
+    name = models.TextField()
+    phone_number = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "inboxes"
+        verbose_name_plural = "inboxes"
+        constraints = [models.UniqueConstraint(fields=["tenant", "phone_number"], name="inbox_phone_number_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+THIS_TRANSACTION = Cast(Cast(models.Func(function="pg_current_xact_id"), models.TextField()), models.BigIntegerField())
+
+
+class Event(TenantOwned):
+    """One change, written in the transaction that made it. Rows are only ever added.
+
+    Ids are handed out before commit, so that a slow transaction's id can appear after a faster one's. The position
+    of an event is therefore (transaction, id): see eventlog.read.
+    """
+
+    transaction = models.BigIntegerField(db_default=THIS_TRANSACTION)
+    kind = models.TextField()
+    subject_type = models.TextField()
+    subject_id = models.BigIntegerField()
+    actor_id = models.BigIntegerField(null=True)  # no foreign key: operators live a floor above, and the audit outlives them
+    cause = models.TextField(blank=True, default="")
+    before = models.JSONField(encoder=DjangoJSONEncoder)
+    after = models.JSONField(encoder=DjangoJSONEncoder)
+    request_id = models.TextField(blank=True, default="")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "events"
+        indexes = [
+            models.Index(fields=["tenant", "transaction", "id"], name="event_position"),
+            models.Index(fields=["tenant", "subject_type", "subject_id", "transaction", "id"], name="event_timeline"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.subject_type} {self.subject_id}"

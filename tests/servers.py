@@ -1,0 +1,47 @@
+"""The servers of the tests: a pytest plugin that starts a PostgreSQL and a Valkey of its own, and ends them.
+
+Always its own: a DATABASE_URL in the developer's environment or .env is ignored, because the tests create
+and drop databases. It needs no running server, and leaves none behind.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from convalloc.embedded.postgres import Postgres
+from convalloc.embedded.valkey import Valkey
+
+
+# A wrapper, because it has to be ahead of pytest-django's hook (tryfirst as well), which reads the settings.
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Start the servers once, in the process that the developer started; xdist's workers inherit the addresses."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        start_servers(early_config)
+    yield
+
+
+def start_servers(config: pytest.Config) -> None:
+    """Start both servers and point the settings at them; they stop, and their folder goes, when pytest ends."""
+    folder = Path(tempfile.mkdtemp(prefix="convalloc-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    postgres, valkey = Postgres(folder, durable=False), Valkey(folder)
+    config.add_cleanup(postgres.stop)
+    config.add_cleanup(valkey.stop)
+    postgres.start()
+    valkey.start()
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as superuser:
+        superuser.execute("ALTER ROLE convalloc_owner CREATEDB")  # each xdist worker makes a database of its own
+    os.environ |= {
+        "DATABASE_URL": postgres.url("convalloc_app"),
+        "DATABASE_OWNER_URL": postgres.url("convalloc_owner"),
+        "REDIS_URL": valkey.url(),
+        "EMBEDDED_DIR": str(folder),
+        "ENV_FILE": "",
+        "DEVELOPMENT": "true",
+    }
