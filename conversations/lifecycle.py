@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from convalloc import clock
 from convalloc.errors import Missing
 from conversations import deadlines, queue
-from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorNotAvailable, wrong_state
+from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.priority import Weights
 from conversations.states import State
@@ -121,16 +121,30 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
 def admit(target: OperatorStatus, conversation: Conversation, override: Override = Override()) -> None:  # noqa: B008  immutable
     """Refuse to give this operator work unless they are available and answer at the inbox; a manager may force it.
 
-    Under the operator's lock. Raises OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
+    Nobody can force work on a disabled account, which could never do it.
+    Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
     """
     if override.force:
         if not override.reason:
             raise ForceNeedsReason
+        refuse_disabled(target)
         return
     if not desk.answers_at(target.operator_id, conversation.inbox_id):
         raise NotSubscribed
-    if not presence.takes_work(target):
+    refuse_absent(target)
+
+
+def refuse_absent(target: OperatorStatus) -> None:
+    """Only an available operator whose account is active gets work. Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable."""
+    refuse_disabled(target)
+    if target.status != Status.AVAILABLE:
         raise OperatorNotAvailable(status=target.status)
+
+
+def refuse_disabled(target: OperatorStatus) -> None:
+    """An account that cannot sign in gets no work. Raises OperatorDisabled."""
+    if not target.operator.is_active:
+        raise OperatorDisabled
 
 
 def hand_to(target: OperatorStatus, conversation: Conversation, source: str, kind: str, now: datetime, *, cause: str = "") -> Conversation:
