@@ -118,7 +118,7 @@ def ask_as(cast: Cast, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_a_tenant_cannot_be_founded_under_anothers_name(house: Cast, next_door: Cast) -> None:
-    columns = ", ".join(field.column for field in Tenant._meta.local_fields if field.name not in ("id", "created_at"))
+    columns = ", ".join(str(field.column) for field in Tenant._meta.local_fields if field.name not in ("id", "created_at"))
 
     with isolation.act_as(house.tenant.pk):
         problem = refused(f"INSERT INTO tenants (id, {columns}) SELECT {next_door.tenant.pk + 1000}, {columns} FROM tenants")
