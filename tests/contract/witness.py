@@ -20,7 +20,7 @@ def said(answer: Answer) -> tuple[int, Any]:
     return answer.status, answer.body
 
 
-def refusal(status: int, code: str, message: str, fields: dict[str, str] | None = None, **details: Any) -> tuple[int, Any]:
+def refusal(status: int, code: str, message: str, fields: dict[str, str] | None = None, /, **details: Any) -> tuple[int, Any]:
     """What a refused call says, to the last word."""
     errors = [{"field": field, "message": text} for field, text in (fields or {}).items()]
     body = {"status": "error", "message": message, "code": code, "errors": errors}
