@@ -134,7 +134,10 @@ def admit(target: OperatorStatus, conversation: Conversation, override: Override
 
 
 def refuse_absent(target: OperatorStatus) -> None:
-    """Only an available operator whose account is active gets work. Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable."""
+    """Only an available operator whose account is active gets work. Under the operator's lock.
+
+    Raises OperatorDisabled, OperatorNotAvailable.
+    """
     refuse_disabled(target)
     if target.status != Status.AVAILABLE:
         raise OperatorNotAvailable(status=target.status)
