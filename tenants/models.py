@@ -100,13 +100,21 @@ class TenantOwned(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new row takes the bound tenant; a row of another one is refused."""
-        bound = isolation.current_tenant_id()
         own: int | None = self.tenant_id  # None until the first save, whatever the field's type says
         if own is None:
-            self.tenant_id = bound
-        elif own != bound:
-            raise isolation.NoTenant(f"A row of tenant {self.tenant_id} was about to be written while acting as tenant {bound}.")
+            self.tenant_id = isolation.current_tenant_id()
+        self._refuse_another_tenant()
         super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Django deletes a row that nothing refers to by its id alone, past the manager; a row of another tenant is refused here."""
+        self._refuse_another_tenant()
+        return super().delete(*args, **kwargs)
+
+    def _refuse_another_tenant(self) -> None:
+        bound = isolation.current_tenant_id()
+        if self.tenant_id != bound:
+            raise isolation.NoTenant(f"A row of tenant {self.tenant_id} was about to be written while acting as tenant {bound}.")
 
 
 class Inbox(TenantOwned):
