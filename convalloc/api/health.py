@@ -4,22 +4,31 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
-from django.http import HttpRequest, JsonResponse
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from convalloc.api.envelope import instant
 
-
-def health(request: HttpRequest) -> JsonResponse:
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([])
+def health(request: Request) -> Response:
     """The service answers."""
     return _answer("healthy", "convalloc is running")
 
 
-def live(request: HttpRequest) -> JsonResponse:
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([])
+def live(request: Request) -> Response:
     """This process answers; touches nothing else, so that a slow database never gets a healthy process killed."""
     return _answer("healthy", "alive")
 
 
-def ready(request: HttpRequest) -> JsonResponse:
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([])
+def ready(request: Request) -> Response:
     """This process can serve: the database answers, and its schema is the one that this code was written for."""
     try:
         with connection.cursor() as cursor:
@@ -33,5 +42,5 @@ def ready(request: HttpRequest) -> JsonResponse:
     return _answer("healthy", "ready")
 
 
-def _answer(verdict: str, message: str, *, status: int = 200) -> JsonResponse:
-    return JsonResponse({"status": verdict, "message": message, "timestamp": instant(datetime.now(UTC))}, status=status)
+def _answer(verdict: str, message: str, *, status: int = 200) -> Response:
+    return Response({"status": verdict, "message": message, "timestamp": datetime.now(UTC)}, status=status)

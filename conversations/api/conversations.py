@@ -32,7 +32,7 @@ class Conversations(TenantDoor):
         wish = checked(PageRequest, request.query_params)
         rows, filters = narrow(queue.visible_to(self.caller), request)
         if "inbox_id" in filters:
-            desk.visible_inbox(self.caller, int(filters["inbox_id"]))
+            desk.visible_inbox(self.caller, filters["inbox_id"])
         found = page(rows, wish, filters, self._weights, clock.now())
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
