@@ -26,7 +26,7 @@ def crowd(cast: Cast, size: int) -> list[Operator]:
 
 def taken_until_empty(cast: Cast, operator: Operator) -> tuple[list[int], int]:
     """Allocate until nothing waits: (ids taken, how many were still queued for anybody else to see at that moment)."""
-    taken = []
+    taken: list[int] = []
     while True:
         with isolation.act_as(cast.tenant.pk):
             row = allocation.allocate_next(operator.pk, cast.tenant)
@@ -37,7 +37,7 @@ def taken_until_empty(cast: Cast, operator: Operator) -> tuple[list[int], int]:
 
 def claimed(cast: Cast, operator: Operator, wishes: list[int]) -> tuple[list[int], int]:
     """Claim each of these in turn: (ids taken, 0)."""
-    taken = []
+    taken: list[int] = []
     for wish in wishes:
         try:
             with isolation.act_as(cast.tenant.pk):
