@@ -16,7 +16,7 @@ from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisable
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.priority import Weights
 from conversations.states import TRANSITIONS, Transition
-from labels.models import Label
+from labels import catalogue
 from operators import desk, presence
 from operators.errors import NotSubscribed
 from operators.models import Operator, OperatorStatus, Status
@@ -110,15 +110,16 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
     if conversation.inbox_id == inbox_id:
         return conversation, []
 
-    worn = list(Label.objects.filter(pk__in=worn_labels(conversation)).order_by("name"))
-    kept = list(Label.objects.filter(inbox_id=inbox_id, name__in=[label.name for label in worn]))
+    locked = catalogue.lock_with_namesakes(worn_labels(conversation), inbox_id)
+    kept = [label for label in locked if label.inbox_id == inbox_id]
+    worn = [label for label in locked if label.inbox_id != inbox_id]
     ConversationLabel.objects.filter(conversation_id=conversation.pk).delete()
-    labels = sorted(label.pk for label in worn), sorted(label.pk for label in kept)
+    labels = [label.pk for label in worn], [label.pk for label in kept]
     moved = requeue(conversation, onwards, by.tenant, clock.now(), labels=labels, inbox_id=inbox_id)
     ConversationLabel.objects.bulk_create(
         ConversationLabel(tenant_id=by.tenant_id, conversation_id=conversation.pk, label_id=label.pk, inbox_id=inbox_id) for label in kept
     )
-    return moved, [label.name for label in worn if label.name not in {label.name for label in kept}]
+    return moved, sorted({label.name for label in worn} - {label.name for label in kept})
 
 
 # --- what the acts, and the rooms above, are made of ---------------------------------------------
@@ -232,6 +233,6 @@ def write(
 
 def repeats(conversation: Conversation, kind: str, by: Operator) -> bool:
     """Whether the last change of state was this very act by this very person: a retry, not a conflict."""
-    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=MOVES).order_by("-transaction", "-id")
+    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=MOVES).order_by("-id")
     last = timeline.values_list("kind", "actor_id").first()
     return last == (kind, by.pk)
