@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 from convalloc import clock
@@ -41,12 +42,21 @@ def assert_offline_operators_hold_nothing_without_grace() -> None:
 
 def timeline(row: Conversation) -> list[Event]:
     """A conversation's events, oldest first."""
-    return list(Event.objects.filter(subject_type="conversation", subject_id=row.pk).order_by("transaction", "id"))
+    return list(Event.objects.filter(subject_type="conversation", subject_id=row.pk).order_by("id"))
+
+
+def without_retired_labels(events: list[Event]) -> list[Event]:
+    """As if labels that are gone had never been worn: the one event label.deleted stands for all of it."""
+    gone = set(Event.objects.filter(kind="label.deleted").values_list("subject_id", flat=True))
+    for event, side in product(events, ("before", "after")):
+        if "label_ids" in getattr(event, side):
+            getattr(event, side)["label_ids"] = [id_ for id_ in getattr(event, side)["label_ids"] if id_ not in gone]
+    return events
 
 
 def assert_the_log_is_the_row(row: Conversation) -> None:
     """The fold of the events is the row; versions have no gap; each change of state is one of the table's moves."""
-    events = timeline(row)
+    events = without_retired_labels(timeline(row))
     folded: dict[str, Any] = {"assigned_operator_id": None, "resolved_at": None, "label_ids": []}
     for number, event in enumerate(events, start=1):
         assert {name: folded.get(name) for name in event.before} == event.before, f"{event} does not begin where the last one ended"
