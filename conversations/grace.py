@@ -69,15 +69,16 @@ def expire_due(limit: int = 500) -> Counts:
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
     total = Counts()
     for tenant_id in tenant_ids:
-        done = Counts(released=limit)
-        while sum(done) >= limit:
+        found = limit
+        while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
             with isolation.act_as(tenant_id):
-                done = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
+                done, found = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
             total += done
     return total
 
 
-def _expire_round(tenant: Tenant, limit: int) -> Counts:
+def _expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
+    """What was done about the next `limit` periods that are due, and how many of them there were."""
     open_and_due = GracePeriod.objects.filter(ended_at__isnull=True, expires_at__lte=clock.now())
     suspects = list(open_and_due.order_by("expires_at", "pk")[:limit])
     status = presence.lock_many({row.operator_id for row in suspects})
@@ -92,6 +93,6 @@ def _expire_round(tenant: Tenant, limit: int) -> Counts:
         elif not Assignment.objects.filter(pk=period.assignment_id, ended_at__isnull=True).exists():
             counts += Counts(closed=deadlines.close([period], EndReason.ASSIGNMENT_ENDED, now))
         else:
-            lifecycle.requeue(conversation, tenant, now, Assignment.EndReason.GRACE_EXPIRED, "conversation.requeued", cause="grace_expired")
+            lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause="grace_expired")
             counts += Counts(released=deadlines.close([period], EndReason.EXPIRED, now))
-    return counts
+    return counts, len(suspects)
