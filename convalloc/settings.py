@@ -238,11 +238,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Hands customer conversations to human operators: the right one, once, at once, never forgotten.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "LICENSE": {"name": "ISC"},
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["convalloc.api.schema.without_final_slash"],
+    "ENUM_NAME_OVERRIDES": {"OperatorStatusName": "operators.models.Status", "ConversationState": "conversations.states.State"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 DEFAULT_PAGE_LIMIT: int = S["DEFAULT_PAGE_LIMIT"]
 MAX_PAGE_LIMIT: int = S["MAX_PAGE_LIMIT"]
