@@ -230,6 +230,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["convalloc.api.envelope.JSONBody"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "convalloc.api.envelope.AlwaysJSON",
     "DEFAULT_SCHEMA_CLASS": "convalloc.api.schema.EnvelopeSchema",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a browser's preflight, which CORS answers; to others it is 405
     "EXCEPTION_HANDLER": "convalloc.api.answers.explain",
     "UNAUTHENTICATED_USER": None,
 }

@@ -5,7 +5,7 @@ All three hold the operator's lock first, so that no work slips past an OFFLINE,
 
 from convalloc import clock
 from conversations import lifecycle, queue
-from conversations.errors import HeldByAnother, OperatorNotAvailable, wrong_state
+from conversations.errors import HeldByAnother, wrong_state
 from conversations.lifecycle import Override
 from conversations.models import Assignment, Conversation
 from conversations.states import State
@@ -19,11 +19,10 @@ Source = Assignment.Source
 def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
     """Give the operator the conversation of their inboxes with the highest score now; None when nothing waits.
 
-    Raises Missing, OperatorNotAvailable.
+    Raises Missing, OperatorDisabled, OperatorNotAvailable.
     """
     target = presence.lock(operator_id)
-    if not presence.takes_work(target):
-        raise OperatorNotAvailable(status=target.status)
+    lifecycle.refuse_absent(target)
     conversation = queue.lock_best(operator_id, tenant)
     if conversation is None:
         return None
@@ -33,7 +32,7 @@ def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
 def claim(operator_id: int, conversation_id: int) -> Conversation:
     """Give the operator the waiting conversation of their choice; what they hold already stays theirs.
 
-    Raises Missing, NotSubscribed, HeldByAnother, AlreadyResolved, OperatorNotAvailable.
+    Raises Missing, NotSubscribed, HeldByAnother, AlreadyResolved, OperatorDisabled, OperatorNotAvailable.
     """
     return _give(conversation_id, presence.lock(operator_id), Source.CLAIM, "conversation.claimed", Override())
 
@@ -47,11 +46,11 @@ def _give(conversation_id: int, target: OperatorStatus, source: str, kind: str, 
     conversation = queue.lock(conversation_id)
     if conversation.assigned_operator_id == target.operator_id:
         return conversation
+    lifecycle.admit(target, conversation, override)  # first: who has no place at this inbox hears nothing about the conversation
     if conversation.state == State.ALLOCATED:
         raise HeldByAnother(
             holder=str(Operator.objects.get(pk=conversation.assigned_operator_id)), operator_id=conversation.assigned_operator_id
         )
     if conversation.state != State.QUEUED:
         raise wrong_state(State.QUEUED, conversation.state)
-    lifecycle.admit(target, conversation, override)
     return lifecycle.hand_to(target, conversation, source, kind, clock.now(), cause=override.reason)

@@ -34,6 +34,12 @@ class OperatorNotAvailable(DomainError):
     code = "operator_not_available"
 
 
+class OperatorDisabled(DomainError):
+    """Operator's account is disabled: it gets no work"""
+
+    code = "operator_disabled"
+
+
 class NotTheHolder(Forbidden):
     """You do not have permission to resolve a conversation that you do not hold"""
 

@@ -11,21 +11,25 @@ from labels.models import Label
 def attach(conversation_id: int, label_id: int) -> Conversation:
     """Put a label on; what wears it already stays as it is. Raises Missing, LabelOfAnotherInbox."""
     conversation, label = _pair(conversation_id, label_id)
+    worn = lifecycle.worn_labels(conversation)
     _, new = ConversationLabel.objects.get_or_create(
         conversation_id=conversation.pk, label_id=label.pk, defaults={"inbox_id": label.inbox_id}
     )
     if not new:
         return conversation
-    return lifecycle.write(conversation, "conversation.labelled", clock.now(), cause=label.name)
+    labels = worn, lifecycle.worn_labels(conversation)
+    return lifecycle.write(conversation, "conversation.labelled", clock.now(), labels=labels, cause=label.name)
 
 
 def detach(conversation_id: int, label_id: int) -> Conversation:
     """Take a label off; what does not wear it stays as it is. Raises Missing, LabelOfAnotherInbox."""
     conversation, label = _pair(conversation_id, label_id)
+    worn = lifecycle.worn_labels(conversation)
     gone, _ = ConversationLabel.objects.filter(conversation_id=conversation.pk, label_id=label.pk).delete()
     if not gone:
         return conversation
-    return lifecycle.write(conversation, "conversation.unlabelled", clock.now(), cause=label.name)
+    labels = worn, lifecycle.worn_labels(conversation)
+    return lifecycle.write(conversation, "conversation.unlabelled", clock.now(), labels=labels, cause=label.name)
 
 
 def retire(label: Label) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from convalloc import clock
 from convalloc.errors import Missing
 from conversations import deadlines, queue
-from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorNotAvailable, wrong_state
+from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.priority import Weights
 from conversations.states import State
@@ -103,12 +103,11 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
         return conversation, []
 
     now = clock.now()
-    worn = list(
-        Label.objects.filter(pk__in=ConversationLabel.objects.filter(conversation_id=conversation.pk).values("label_id")).order_by("name")
-    )
-    ConversationLabel.objects.filter(conversation_id=conversation.pk).delete()
-    moved = requeue(conversation, by.tenant, now, Assignment.EndReason.MOVED, "conversation.moved", inbox_id=inbox_id)
+    worn = list(Label.objects.filter(pk__in=worn_labels(conversation)).order_by("name"))
     kept = list(Label.objects.filter(inbox_id=inbox_id, name__in=[label.name for label in worn]))
+    ConversationLabel.objects.filter(conversation_id=conversation.pk).delete()
+    labels = sorted(label.pk for label in worn), sorted(label.pk for label in kept)
+    moved = requeue(conversation, by.tenant, now, Assignment.EndReason.MOVED, "conversation.moved", labels=labels, inbox_id=inbox_id)
     ConversationLabel.objects.bulk_create(
         ConversationLabel(tenant_id=by.tenant_id, conversation_id=conversation.pk, label_id=label.pk, inbox_id=inbox_id) for label in kept
     )
@@ -121,16 +120,30 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
 def admit(target: OperatorStatus, conversation: Conversation, override: Override = Override()) -> None:  # noqa: B008  immutable
     """Refuse to give this operator work unless they are available and answer at the inbox; a manager may force it.
 
-    Under the operator's lock. Raises OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
+    Nobody can force work on a disabled account, which could never do it.
+    Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
     """
     if override.force:
         if not override.reason:
             raise ForceNeedsReason
+        refuse_disabled(target)
         return
     if not desk.answers_at(target.operator_id, conversation.inbox_id):
         raise NotSubscribed
-    if not presence.takes_work(target):
+    refuse_absent(target)
+
+
+def refuse_absent(target: OperatorStatus) -> None:
+    """Only an available operator whose account is active gets work. Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable."""
+    refuse_disabled(target)
+    if target.status != Status.AVAILABLE:
         raise OperatorNotAvailable(status=target.status)
+
+
+def refuse_disabled(target: OperatorStatus) -> None:
+    """An account that cannot sign in gets no work. Raises OperatorDisabled."""
+    if not target.operator.is_active:
+        raise OperatorDisabled
 
 
 def hand_to(target: OperatorStatus, conversation: Conversation, source: str, kind: str, now: datetime, *, cause: str = "") -> Conversation:
@@ -166,17 +179,35 @@ def end_assignment(conversation: Conversation, reason: str, now: datetime) -> No
         deadlines.close(list(periods), GracePeriod.EndReason.ASSIGNMENT_ENDED, now)
 
 
+def worn_labels(conversation: Conversation) -> list[int]:
+    """Ids of the labels that a conversation wears, ascending."""
+    return list(ConversationLabel.objects.filter(conversation_id=conversation.pk).order_by("label_id").values_list("label_id", flat=True))
+
+
 def write(
-    conversation: Conversation, kind: str, now: datetime, *, place: dict[str, Any] | None = None, cause: str = "", **changes: Any
+    conversation: Conversation,
+    kind: str,
+    now: datetime,
+    *,
+    place: dict[str, Any] | None = None,
+    labels: tuple[list[int], list[int]] = ([], []),
+    cause: str = "",
+    **changes: Any,
 ) -> Conversation:
-    """Write the changes, count the version up, append the one event that says so. `place` is the queue's own affair and not announced."""
+    """Write the changes, count the version up, append the one event that says so.
+
+    `place` is the queue's own affair and not announced. `labels` are the ids worn before and after, which the caller writes.
+    """
     changes |= {"version": conversation.version + 1}
     before = {name: getattr(conversation, name) for name in changes if getattr(conversation, name) != changes[name]}
     written = changes | (place or {}) | {"updated_at": now}
     for name, value in written.items():
         setattr(conversation, name, value)
     conversation.save(update_fields=list(written))
-    eventlog.append(kind, conversation, before=before, after={name: changes[name] for name in before}, cause=cause)
+    after = {name: changes[name] for name in before}
+    if labels[0] != labels[1]:
+        before, after = before | {"label_ids": labels[0]}, after | {"label_ids": labels[1]}
+    eventlog.append(kind, conversation, before=before, after=after, cause=cause)
     return conversation
 
 

@@ -48,11 +48,6 @@ def change(operator_id: int, status: Status, *, cause: str = "") -> tuple[Operat
     return row, True
 
 
-def takes_work(row: OperatorStatus) -> bool:
-    """Only an available operator whose account is active gets work, by whatever way."""
-    return row.status == Status.AVAILABLE and row.operator.is_active
-
-
 def find(operator_id: int) -> Operator:
     """An operator of the bound tenant. Raises Missing."""
     operator: Operator | None = Operator.objects.filter(pk=operator_id).first()

@@ -34,7 +34,7 @@ def transaction_without_tenant() -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
-            if nested:  # a savepoint's end keeps SET LOCAL; its rollback, and a transaction's end, do not
+            if nested and not connection.needs_rollback:  # a savepoint's end keeps SET LOCAL; its rollback, and a transaction's end, do not
                 _tell_postgres(before)
     finally:
         _tenant_id.reset(token)

@@ -28,6 +28,7 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    413: "body_too_large",
     415: "unsupported_media_type",
 }
 # Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.

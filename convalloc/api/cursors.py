@@ -6,15 +6,17 @@ tenant and role are checked on every page. What does not parse is the caller's e
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from convalloc.api.envelope import instant
 from convalloc.errors import Invalid
 
 SEPARATOR = "|"
 MAX_LENGTH = 400
+T = TypeVar("T")
 
 
 def digest(sort: str, filters: Mapping[str, Any]) -> str:
@@ -42,12 +44,22 @@ def read(text: str, parsers: list[Callable[[str], Any]], binding: str) -> list[A
 
 
 def whole_number(text: str) -> int:
-    """A bigint as we write it: ASCII digits, perhaps a sign."""
-    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(text)
-    return int(text)
+    """A bigint, as we write it."""
+    return _as_written(int(text), str, text, fits=lambda value: -(2**63) <= value < 2**63)
+
+
+def number(text: str) -> float:
+    """A finite number, as we write it."""
+    return _as_written(float(text), str, text, fits=math.isfinite)
 
 
 def point_in_time(text: str) -> datetime:
     """A time as `envelope.instant` writes it, to the microsecond."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+    return _as_written(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z"), instant, text)
+
+
+def _as_written(value: T, spell: Callable[[T], str], text: str, *, fits: Callable[[T], bool] = lambda value: True) -> T:
+    """The value, if its text is the one that we write. Python reads much more: `1_0`, digits of every script, odd zones, NaN."""
+    if not fits(value) or spell(value) != text:
+        raise ValueError(text)
+    return value

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from rest_framework.exceptions import ParseError
+from django.conf import settings
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -66,13 +67,22 @@ class EnvelopeRenderer(BaseRenderer):
         return orjson.dumps(data, default=_spell, option=orjson.OPT_PASSTHROUGH_DATETIME)  # its own spelling drops zero microseconds
 
 
+class BodyTooLarge(APIException):
+    """413: nobody reads on."""
+
+    status_code = 413
+    default_detail = "The body is too large"
+
+
 class JSONBody(BaseParser):
     """A JSON object. orjson refuses NaN, lone surrogates and broken UTF-8; anything but an object is refused here."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        raw = stream.read()
+        raw = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        if len(raw) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise BodyTooLarge
         if not raw.strip():
             return {}
         try:

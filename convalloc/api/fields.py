@@ -1,13 +1,26 @@
 """Fields that every body shares."""
 
+import re
 from typing import Any
 
 from rest_framework import serializers
 
 BIGGEST_ID = 2**63 - 1
+DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 
-class Id(serializers.IntegerField):
+class WholeNumber(serializers.IntegerField):
+    """A whole number, as JSON's or in ASCII digits. DRF's own field takes `5.0`, `1_0` and the digits of every script too."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str) and DIGITS.fullmatch(data):
+            return int(data)
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class Id(WholeNumber):
     """An id: a positive bigint."""
 
     def __init__(self, **options: Any) -> None:

@@ -15,6 +15,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from convalloc.api.answers import CODES, STATUS
+from convalloc.api.envelope import BodyTooLarge
 from convalloc.errors import DomainError, Invalid
 
 Shape = type[serializers.Serializer[Any]]
@@ -165,6 +166,7 @@ class EnvelopeSchema(AutoSchema):
             examples[STATUS[refusal.kind]][refusal.code] = _told(refusal)
         if noted.body:
             examples[400]["malformed_json"] = _refused("The body must be a JSON object", "malformed_json")
+            examples[413][CODES[413]] = _refused(BodyTooLarge.default_detail, CODES[413])
             examples[415][CODES[415]] = _refused('Unsupported media type "text/plain" in request.', CODES[415])
         examples[503]["unavailable"] = _refused("The service is busy or its database is away: try again", "unavailable")
         return {

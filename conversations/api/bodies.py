@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from convalloc.api.fields import Id
 from conversations.api.pages import PageSize
+from conversations.api.phones import PhoneNumber
 from operators.models import Status
 
 
@@ -51,7 +52,7 @@ class ToInbox(ForConversation):
 class PhoneSearch(PageSize):
     """A phone number in any spelling of its plus sign: `+`, `%2B`, a space, or none."""
 
-    phone_number = serializers.CharField(max_length=40, help_text="Exact; `+` may arrive as `%2B`, as a space, or be missing.")
+    phone_number = PhoneNumber(help_text="Exact; `+` may arrive as `%2B`, as a space, or be missing.")
 
     example = {"phone_number": "+19876543210"}
 

@@ -17,7 +17,7 @@ from conversations.api import bodies, shapes, wire
 from conversations.api.filters import narrow
 from conversations.api.pages import PageRequest, page
 from conversations.api.phones import spellings
-from conversations.errors import AlreadyResolved, HeldByAnother, NotAllocated, NotTheHolder, OperatorNotAvailable
+from conversations.errors import AlreadyResolved, HeldByAnother, NotAllocated, NotTheHolder, OperatorDisabled, OperatorNotAvailable
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from conversations.priority import Weights
@@ -25,7 +25,8 @@ from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
 from operators.errors import NotSubscribed, NotYourInbox
 
-UNCLAIMABLE = (HeldByAnother, AlreadyResolved, NotSubscribed, OperatorNotAvailable)
+IDLE = (OperatorNotAvailable, OperatorDisabled)
+UNCLAIMABLE = (HeldByAnother, AlreadyResolved, NotSubscribed, *IDLE)
 
 
 def _act(body: Shape, message: str, *refuses: type[DomainError], **facts: Any) -> Callable[[Operation], Operation]:
@@ -44,7 +45,7 @@ class Conversations(TenantDoor):
         wish = checked(PageRequest, request.query_params)
         rows, filters = narrow(queue.visible_to(self.caller), request)
         if "inbox_id" in filters:
-            desk.visible_inbox(self.caller, int(filters["inbox_id"]))
+            desk.visible_inbox(self.caller, filters["inbox_id"])
         found = page(rows, wish, filters, self._weights, clock.now())
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
@@ -66,7 +67,7 @@ class Conversations(TenantDoor):
         found = page(rows, wish, {"phone_number": spellings(phone)}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 
-    @_act(bodies.ForOperator, "Conversation allocated successfully", OperatorNotAvailable, nullable=True)
+    @_act(bodies.ForOperator, "Conversation allocated successfully", *IDLE, nullable=True)
     @action(detail=False, methods=["post"])
     def allocate(self, request: Request) -> Response:
         """Give an operator the best waiting conversation of their inboxes."""
@@ -107,7 +108,7 @@ class Conversations(TenantDoor):
         body = checked(bodies.ForConversation, request.data)
         return self._answer(lifecycle.deallocate(body["conversation_id"], by=self.caller), "Conversation deallocated successfully")
 
-    @_act(bodies.Forcible, "Conversation reassigned successfully", NotAllocated, AlreadyResolved, NotSubscribed, OperatorNotAvailable)
+    @_act(bodies.Forcible, "Conversation reassigned successfully", NotAllocated, AlreadyResolved, NotSubscribed, *IDLE)
     @action(detail=False, methods=["post"])
     def reassign(self, request: Request) -> Response:
         """Another operator takes over."""

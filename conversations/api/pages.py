@@ -13,6 +13,7 @@ from django.db.models.expressions import RawSQL
 from rest_framework import serializers
 
 from convalloc.api import cursors
+from convalloc.api.fields import WholeNumber
 from conversations.api import wire
 from conversations.models import Conversation
 from conversations.priority import Weights
@@ -31,7 +32,14 @@ SORTS = {
     # What old clients know of a cursor stands first; the rest is what makes it exact.
     "priority": Sort(
         order=("-effective", "waits_from", "id"),
-        parsers=[float, cursors.point_in_time, cursors.whole_number, cursors.point_in_time, cursors.whole_number, cursors.point_in_time],
+        parsers=[
+            cursors.number,
+            cursors.point_in_time,
+            cursors.whole_number,
+            cursors.point_in_time,
+            cursors.whole_number,
+            cursors.point_in_time,
+        ],
         parts=lambda row, now, score: [score, row["last_message_at"], row["id"], now, row["effective"], row["waits_from"]],
         after=lambda c: Q(effective__lt=c[4]) | Q(effective=c[4], waits_from__gt=c[5]) | Q(effective=c[4], waits_from=c[5], id__gt=c[2]),
     ),
@@ -54,9 +62,7 @@ PINNED_INSTANT = 3  # its place among the parts of a priority cursor
 class PageSize(serializers.Serializer[Any]):
     """How much, from where on: `limit`, `cursor`."""
 
-    limit = serializers.IntegerField(
-        min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT, help_text="Rows of a page."
-    )
+    limit = WholeNumber(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT, help_text="Rows of a page.")
     cursor = serializers.CharField(
         default="",
         allow_blank=True,

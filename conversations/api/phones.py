@@ -1,9 +1,24 @@
 """Phone numbers as clients spell them in a search."""
 
+from typing import Any
 from urllib.parse import unquote
 
+from rest_framework import serializers
 
-def spellings(phone_number: str) -> list[str]:
-    """The ways in which a number may be stored. The plus sign may have arrived as `+`, `%2B`, a space, or not at all."""
-    bare = unquote(phone_number).strip().lstrip("+").strip()
+
+class PhoneNumber(serializers.CharField):
+    """A number without its plus sign, which may have arrived as `+`, `%2B`, a space, or not at all."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=40, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        bare = unquote(super().to_internal_value(data)).strip().lstrip("+").strip()
+        if not bare:
+            self.fail("blank")
+        return bare
+
+
+def spellings(bare: str) -> list[str]:
+    """The ways in which a number may be stored."""
     return [f"+{bare}", bare]
