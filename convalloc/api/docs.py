@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 @cache
 def openapi() -> dict[str, Any]:
     """The schema: the same for everybody, so that it is made once for each process."""
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return schema
 
 

@@ -40,7 +40,7 @@ class Error(serializers.Serializer[Any]):
     status = serializers.CharField(help_text="Always `error`.")
     message = serializers.CharField()
     code = serializers.CharField()
-    errors = FieldError(many=True)
+    errors = FieldError(many=True)  # type: ignore[assignment]  a field of the answer, not the serializer's own
     details = serializers.DictField(required=False)
 
 
@@ -103,7 +103,7 @@ class EnvelopeSchema(AutoSchema):
     def get_summary(self) -> str:
         return self._paragraphs[0].rstrip(".")
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         who = getattr(self.view, "who", lambda: "Open to anyone.")
         return "\n\n".join([*self._paragraphs[1:], who()])
 
@@ -113,7 +113,7 @@ class EnvelopeSchema(AutoSchema):
     def get_request_serializer(self) -> Shape | None:
         return self.noted.body
 
-    def get_response_serializers(self) -> dict[str, OpenApiResponse]:
+    def get_response_serializers(self) -> dict[str, OpenApiResponse]:  # type: ignore[override]  spectacular takes it
         noted = self.noted
         schema, example = self._answer(noted)
         given = [OpenApiExample("success", value=example)]
@@ -148,8 +148,8 @@ class EnvelopeSchema(AutoSchema):
             data, example = {"type": "array", "items": data}, [example]
         if noted.nullable:
             data = {"oneOf": [data, {"type": "null"}]}
-        properties = {"status": {"const": "success"}, "message": {"type": "string"}, "data": data}
-        body = {"status": "success"} | ({"message": noted.message} if noted.message else {}) | {"data": example}
+        properties: dict[str, Any] = {"status": {"const": "success"}, "message": {"type": "string"}, "data": data}
+        body: dict[str, Any] = {"status": "success"} | ({"message": noted.message} if noted.message else {}) | {"data": example}
         meta = noted.meta or (ListMeta if noted.many else None)
         if meta:
             properties["meta"] = self.resolve_serializer(meta(), "response").ref
