@@ -40,7 +40,7 @@ class Error(serializers.Serializer[Any]):
     status = serializers.CharField(help_text="Always `error`.")
     message = serializers.CharField()
     code = serializers.CharField()
-    errors = FieldError(many=True)  # type: ignore[assignment]  a field of the answer, not the serializer's own
+    errors = FieldError(many=True)  # type: ignore[assignment]  # a field of the answer, not the serializer's own
     details = serializers.DictField(required=False)
 
 
@@ -113,7 +113,7 @@ class EnvelopeSchema(AutoSchema):
     def get_request_serializer(self) -> Shape | None:
         return self.noted.body
 
-    def get_response_serializers(self) -> dict[str, OpenApiResponse]:  # type: ignore[override]  spectacular takes it
+    def get_response_serializers(self) -> dict[str, OpenApiResponse]:  # type: ignore[override]  # spectacular takes it
         noted = self.noted
         schema, example = self._answer(noted)
         given = [OpenApiExample("success", value=example)]
@@ -138,6 +138,8 @@ class EnvelopeSchema(AutoSchema):
 
     def _answer(self, noted: Documented) -> tuple[dict[str, Any], Any]:
         """Schema and example of success."""
+        data: dict[str, Any]
+        example: Any
         if noted.data is None:
             data, example = {"type": "null"}, None
         else:

@@ -30,7 +30,7 @@ class OpenAssignment(Shape):
 
     id = serializers.IntegerField()
     operator_id = serializers.IntegerField()
-    source = serializers.ChoiceField(choices=Assignment.Source.choices)  # type: ignore[assignment]  the answer's, not the serializer's
+    source = serializers.ChoiceField(choices=Assignment.Source.choices)  # type: ignore[assignment]  # the answer's, not the serializer's
     started_at = serializers.DateTimeField()
 
 

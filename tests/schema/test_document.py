@@ -33,9 +33,7 @@ def routes() -> set[str]:
     for route in api.url_patterns:
         path = "/api/v1/" + re.sub(r"\(\?P<pk>[^)]*\)", "{id}", str(route.pattern)).removeprefix("^").removesuffix("$").removesuffix("/?")
         view: Any = route.callback
-        methods = (
-            view.actions if hasattr(view, "actions") else [name for name in ("get", "post", "put", "delete") if hasattr(view.cls, name)]
-        )
+        methods = [verb for verb in VERBS if verb in getattr(view, "actions", ()) or hasattr(view.cls, verb)]
         found |= {f"{method.upper()} {path}" for method in methods if path not in ABOUT_ITSELF}
     return found
 
