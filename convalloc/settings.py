@@ -90,7 +90,14 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         100,
         "candidates a pick reads of one inbox at a time; bounds reading, never what is locked",
     ),
-    "ENV_FILE": (str, str(BASE_DIR / ".env"), "the file with further settings; empty: none"),
+    "ENV_FILE": (str, str(BASE_DIR / ".env"), "the file with further settings, named in the environment; empty: none"),
+}
+
+# Names that only docker-compose.yml reads. They are known, so that one .env serves both.
+COMPOSE_ONLY = {
+    "POSTGRES_PASSWORD": "the superuser's password, who makes the two roles below and serves nobody",
+    "CONVALLOC_OWNER_PASSWORD": "the password of the tables' owner, for migrations",
+    "CONVALLOC_APP_PASSWORD": "the password of the runtime role, for the API and Celery",
 }
 
 
@@ -99,7 +106,7 @@ def read_env_file(path: str) -> None:
     if not path or not Path(path).is_file():
         return
     names = re.findall(r"^(?:export )?([A-Za-z_][A-Za-z0-9_]*)=", Path(path).read_text(), re.MULTILINE)
-    if unknown := sorted(set(names) - DECLARED.keys()):
+    if unknown := sorted(set(names) - DECLARED.keys() - COMPOSE_ONLY.keys()):
         raise ImproperlyConfigured(f"{path} sets {', '.join(unknown)}, which convalloc does not know. Known: {', '.join(DECLARED)}.")
     environ.Env.read_env(path)
 
