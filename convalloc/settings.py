@@ -126,7 +126,14 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         100,
         "candidates a pick reads of one inbox at a time; bounds reading, never what is locked",
     ),
-    "ENV_FILE": (existing_file, str(BASE_DIR / ".env"), "the file with further settings; empty: none"),
+    "ENV_FILE": (existing_file, str(BASE_DIR / ".env"), "the file with further settings, named in the environment; empty: none"),
+}
+
+# Names that only docker-compose.yml reads. They are known, so that one .env serves both.
+COMPOSE_ONLY = {
+    "POSTGRES_PASSWORD": "the superuser's password, who makes the two roles below and serves nobody",
+    "CONVALLOC_OWNER_PASSWORD": "the password of the tables' owner, for migrations",
+    "CONVALLOC_APP_PASSWORD": "the password of the runtime role, for the API and Celery",
 }
 
 
@@ -141,7 +148,7 @@ def read_env_file(path: str) -> None:
             if setting is None:
                 raise ImproperlyConfigured(f"{path}, line {number} is no NAME=value, without spaces around the name.")
             names.add(setting[1])
-    if unknown := sorted(names - DECLARED.keys()):
+    if unknown := sorted(names - DECLARED.keys() - COMPOSE_ONLY.keys()):
         raise ImproperlyConfigured(f"{path} sets {', '.join(unknown)}, which convalloc does not know. Known: {', '.join(DECLARED)}.")
     environ.Env.read_env(path)
 
@@ -281,12 +288,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Hands customer conversations to human operators: the right one, once, at once, never forgotten.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],  # the document describes how to sign in, so it asks nobody to
+    "LICENSE": {"name": "ISC"},
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["convalloc.api.schema.without_final_slash"],
+    "ENUM_NAME_OVERRIDES": {"OperatorStatusName": "operators.models.Status", "ConversationState": "conversations.states.State"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 DEFAULT_PAGE_LIMIT: int = S["DEFAULT_PAGE_LIMIT"]
 MAX_PAGE_LIMIT: int = S["MAX_PAGE_LIMIT"]
