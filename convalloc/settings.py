@@ -13,6 +13,7 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
 
@@ -147,8 +148,9 @@ INSTALLED_APPS = [
     "labels",
     "operators",
     "tenants",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "operators.apps.ConsoleConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -284,6 +286,36 @@ TEMPLATES = [
         },
     }
 ]
+NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
+    "Work": [
+        ("Conversations", "forum", "conversations_conversation"),
+        ("Grace periods", "hourglass_top", "conversations_graceperiod"),
+        ("Assignments", "assignment_ind", "conversations_assignment"),
+    ],
+    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "Organisation": [
+        ("Inboxes", "inbox", "tenants_inbox"),
+        ("Labels", "label", "labels_label"),
+        ("Settings", "tune", "tenants_tenant"),
+        ("Events", "history", "tenants_event"),
+    ],
+}
+UNFOLD = {
+    "SITE_TITLE": "convalloc",
+    "SITE_HEADER": "convalloc",
+    "SITE_SUBHEADER": "Who answers whom",
+    "SITE_SYMBOL": "forum",
+    "SITE_URL": None,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": group,
+                "items": [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} for name, icon, page in items],
+            }
+            for group, items in NAVIGATION.items()
+        ],
+    },
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
