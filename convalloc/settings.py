@@ -139,6 +139,7 @@ WSGI_APPLICATION = "convalloc.wsgi.application"
 APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["convalloc.formats"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -89,6 +89,10 @@ class Operator(AbstractBaseUser, TenantOwned):
         """May open the console."""
         return self.is_active and self.is_manager
 
+    def get_full_name(self) -> str:
+        """What the console calls them."""
+        return self.name
+
     @property
     def console_rights(self) -> str:
         """Which column of operators.rights is theirs; an operator has none."""

@@ -30,7 +30,7 @@ NOW = Func(function="statement_timestamp")
 class ConversationPage(Page):
     """Every field is read-only: a conversation changes by acts alone, and each act is a room's."""
 
-    list_display = ("conversation", "shown_state", "score", "waiting", "inbox", "holder", "customer_phone_number", "messages", "worn")
+    list_display = ("conversation", "shown_state", "score", "waiting", "inbox", "holder", "customer", "messages", "worn")
     list_display_links = ("conversation",)
     list_filter = (
         ("state", ChoicesDropdownFilter),
@@ -81,7 +81,7 @@ class ConversationPage(Page):
         """Whether the role may move work."""
         return request.user.has_perm("conversations.direct_conversation")
 
-    @display(description="Conversation", ordering="pk")
+    @display(description="Conversation", ordering="last_message_at")
     def conversation(self, row: Conversation) -> str:
         """By its own number and by the outside world's name."""
         return f"#{row.pk} {row.external_conversation_id}"
@@ -106,7 +106,12 @@ class ConversationPage(Page):
         """Who answers."""
         return row.assigned_operator
 
-    @display(description="Messages", ordering="message_count")
+    @display(description="Customer", ordering="customer_phone_number")
+    def customer(self, row: Conversation) -> str:
+        """Who writes."""
+        return row.customer_phone_number
+
+    @display(description="Msgs", ordering="message_count")
     def messages(self, row: Conversation) -> int:
         """How many messages."""
         return row.message_count

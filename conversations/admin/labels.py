@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
@@ -57,7 +58,7 @@ class LabelPage(Page):
         """What the confirmation names: the labels, and how many conversations lose them. Nothing stands in the way."""
         labels = list(objs)
         worn = {label.pk: ConversationLabel.objects.filter(label_id=label.pk).count() for label in labels}
-        told = [f"{label} of {label.inbox}, worn by {worn[label.pk]} conversations" for label in labels]
+        told = [f"{label} of {label.inbox}, worn by {worn[label.pk]} conversation{pluralize(worn[label.pk])}" for label in labels]
         return told, {"labels": len(labels), "conversations that wear them": sum(worn.values())}, set(), []
 
     @display(description="Colour")

@@ -1,6 +1,6 @@
 """Browsing the console as somebody of the cast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +8,8 @@ from django.test import Client
 
 from operators.models import Operator
 from tenants import isolation
+from tenants.models import Event
+from tests.conftest import Cast
 
 PASSWORD = "a passable phrase"
 
@@ -51,3 +53,14 @@ def said(response: Any) -> str:
 def ids(response: Any) -> set[int]:
     """The ids of the rows that a list shows."""
     return {row.pk for row in response.context["cl"].result_list}
+
+
+@pytest.fixture
+def told() -> Callable[[Cast, str], list[Event]]:
+    """The events of a kind, oldest first: told(cast, "label.created")."""
+
+    def look(cast: Cast, kind: str) -> list[Event]:
+        with isolation.act_as(cast.tenant.pk):
+            return list(Event.objects.filter(kind=kind).order_by("id"))
+
+    return look
