@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
 
@@ -187,6 +188,7 @@ WSGI_APPLICATION = "convalloc.wsgi.application"
 APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["convalloc.formats"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -196,8 +198,9 @@ INSTALLED_APPS = [
     "labels",
     "operators",
     "tenants",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "operators.apps.ConsoleConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -334,6 +337,36 @@ TEMPLATES = [
         },
     }
 ]
+NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
+    "Work": [
+        ("Conversations", "forum", "conversations_conversation"),
+        ("Grace periods", "hourglass_top", "conversations_graceperiod"),
+        ("Assignments", "assignment_ind", "conversations_assignment"),
+    ],
+    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "Organisation": [
+        ("Inboxes", "inbox", "tenants_inbox"),
+        ("Labels", "label", "labels_label"),
+        ("Settings", "tune", "tenants_tenant"),
+        ("Events", "history", "tenants_event"),
+    ],
+}
+UNFOLD = {
+    "SITE_TITLE": "convalloc",
+    "SITE_HEADER": "convalloc",
+    "SITE_SUBHEADER": "Who answers whom",
+    "SITE_SYMBOL": "forum",
+    "SITE_URL": None,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": group,
+                "items": [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} for name, icon, page in items],
+            }
+            for group, items in NAVIGATION.items()
+        ],
+    },
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -12,8 +12,8 @@ from convalloc import clock
 from conversations import deadlines, lifecycle, queue
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
-from operators import presence
-from operators.models import OperatorStatus, Status
+from operators import presence, staff
+from operators.models import Operator, OperatorStatus, Status
 from tenants import isolation
 from tenants.models import Tenant
 
@@ -42,6 +42,13 @@ def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: st
     elif changed:
         cancel_for(operator_id)
     return row
+
+
+def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
+    """Close an account: nobody signs in with it, and what it held goes the way of an absence. Raises Missing, OwnRights."""
+    operator = staff.change(operator_id, by=by, is_active=False)
+    change_status(operator_id, Status.OFFLINE, tenant, cause="account_closed")
+    return operator
 
 
 def open_for(operator_id: int, tenant: Tenant, *, reason: str = "offline") -> int:
