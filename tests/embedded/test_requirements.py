@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 RUNS = {
     "the API": "import granian, convalloc.wsgi",
     "the worker reaches its broker": "from convalloc.celery import app; app.connection_for_write().ensure_connection(max_retries=1)",
-    "the commands": "import django; django.setup(); from django.core import management as m; [m.load_command_class(a, n) for n, a in m.get_commands().items()]",
+    "the commands": (
+        "import django; django.setup(); from django.core import management as m; "
+        "[m.load_command_class(app, name) for name, app in m.get_commands().items()]"
+    ),
 }
 
 
