@@ -14,12 +14,12 @@ $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
-# `exec`, so that a signal sent to make reaches it; --with-parent, so that a killed make takes everything along.
+# `exec`, so that a signal sent to make reaches it; --parent, so that a killed make takes everything along.
 run: $(VENV)/.run  ## everything on http://127.0.0.1:8000, in the foreground (PORT=8001 make run: there)
-	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --with-parent
+	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --parent $$PPID
 
 dev: $(VENV)/.run  ## the same; the API restarts when a source file changes, and its requests are printed
-	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --with-parent --reload
+	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --parent $$PPID --reload
 
 test: $(VENV)/.test  ## the whole suite, on servers that it starts itself (ARGS="-k grace" picks tests)
 	@$(PY) -m pytest $(ARGS)
@@ -28,7 +28,7 @@ reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded
 
 lint: $(VENV)/.test  ## what the tests check as well: ruff, mypy, the layers
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(DEVELOPMENT_MACHINE) $(VENV)/bin/mypy . && $(VENV)/bin/lint-imports
 
 fmt: $(VENV)/.test  ## format, and mend what ruff can mend
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
 
@@ -126,7 +127,14 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         100,
         "candidates a pick reads of one inbox at a time; bounds reading, never what is locked",
     ),
-    "ENV_FILE": (existing_file, str(BASE_DIR / ".env"), "the file with further settings; empty: none"),
+    "ENV_FILE": (existing_file, str(BASE_DIR / ".env"), "the file with further settings, named in the environment; empty: none"),
+}
+
+# Names that only docker-compose.yml reads. They are known, so that one .env serves both.
+COMPOSE_ONLY = {
+    "POSTGRES_PASSWORD": "the superuser's password, who makes the two roles below and serves nobody",
+    "CONVALLOC_OWNER_PASSWORD": "the password of the tables' owner, for migrations",
+    "CONVALLOC_APP_PASSWORD": "the password of the runtime role, for the API and Celery",
 }
 
 
@@ -141,7 +149,7 @@ def read_env_file(path: str) -> None:
             if setting is None:
                 raise ImproperlyConfigured(f"{path}, line {number} is no NAME=value, without spaces around the name.")
             names.add(setting[1])
-    if unknown := sorted(names - DECLARED.keys()):
+    if unknown := sorted(names - DECLARED.keys() - COMPOSE_ONLY.keys()):
         raise ImproperlyConfigured(f"{path} sets {', '.join(unknown)}, which convalloc does not know. Known: {', '.join(DECLARED)}.")
     environ.Env.read_env(path)
 
@@ -180,6 +188,7 @@ WSGI_APPLICATION = "convalloc.wsgi.application"
 APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["convalloc.formats"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -189,8 +198,9 @@ INSTALLED_APPS = [
     "labels",
     "operators",
     "tenants",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "operators.apps.ConsoleConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -281,12 +291,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Hands customer conversations to human operators: the right one, once, at once, never forgotten.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],  # the document describes how to sign in, so it asks nobody to
+    "LICENSE": {"name": "ISC"},
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["convalloc.api.schema.without_final_slash"],
+    "ENUM_NAME_OVERRIDES": {"OperatorStatusName": "operators.models.Status", "ConversationState": "conversations.states.State"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 DEFAULT_PAGE_LIMIT: int = S["DEFAULT_PAGE_LIMIT"]
 MAX_PAGE_LIMIT: int = S["MAX_PAGE_LIMIT"]
@@ -327,6 +337,36 @@ TEMPLATES = [
         },
     }
 ]
+NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
+    "Work": [
+        ("Conversations", "forum", "conversations_conversation"),
+        ("Grace periods", "hourglass_top", "conversations_graceperiod"),
+        ("Assignments", "assignment_ind", "conversations_assignment"),
+    ],
+    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "Organisation": [
+        ("Inboxes", "inbox", "tenants_inbox"),
+        ("Labels", "label", "labels_label"),
+        ("Settings", "tune", "tenants_tenant"),
+        ("Events", "history", "tenants_event"),
+    ],
+}
+UNFOLD = {
+    "SITE_TITLE": "convalloc",
+    "SITE_HEADER": "convalloc",
+    "SITE_SUBHEADER": "Who answers whom",
+    "SITE_SYMBOL": "forum",
+    "SITE_URL": None,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": group,
+                "items": [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} for name, icon, page in items],
+            }
+            for group, items in NAVIGATION.items()
+        ],
+    },
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -141,7 +141,8 @@ class Event(TenantOwned):
     """One change, written in the transaction that made it. Rows are only ever added.
 
     Ids are handed out before commit, so that a slow transaction's id can appear after a faster one's. The position
-    of an event is therefore (transaction, id): see eventlog.read.
+    of an event is therefore (transaction, id): see eventlog.read. Of one subject, whose lock the writer holds, it is id
+    alone: a transaction that began early may well have waited for that lock.
     """
 
     transaction = models.BigIntegerField(db_default=THIS_TRANSACTION)
@@ -160,7 +161,7 @@ class Event(TenantOwned):
         db_table = "events"
         indexes = [
             models.Index(fields=["tenant", "transaction", "id"], name="event_position"),
-            models.Index(fields=["tenant", "subject_type", "subject_id", "transaction", "id"], name="event_timeline"),
+            models.Index(fields=["tenant", "subject_type", "subject_id", "id"], name="event_timeline"),
         ]
 
     def __str__(self) -> str:

@@ -28,6 +28,7 @@ ALL_SERVERS = {
     "log_timezone": "UTC",
 }
 NO_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}  # tests lose nothing by a power cut
+EMPTY = "`make reset` empties it (the data is lost)."
 
 
 @functools.cache
@@ -207,9 +208,6 @@ class Postgres:
         done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)
         if done.returncode != 0:
             raise DidNotStart(f"roles.sql failed on {self.data}:\n{done.stderr}\nIf the data is broken, {EMPTY}")
-
-
-EMPTY = "`make reset` empties it (the data is lost)."
 
 
 def _environment() -> dict[str, str]:

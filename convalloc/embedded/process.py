@@ -1,5 +1,6 @@
 """Child processes that end with us: how one is started, watched, stopped, and never left behind."""
 
+import contextlib
 import functools
 import os
 import shutil
@@ -72,10 +73,8 @@ def stop(child: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -
             child.wait(seconds)
         except subprocess.TimeoutExpired:
             continue
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says EPERM for a group of zombies
         os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # nobody left; macOS says EPERM for a group of zombies
-        pass
     child.wait()
 
 

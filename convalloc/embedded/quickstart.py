@@ -32,13 +32,15 @@ class Quickstart:
     """One run of everything.
 
     base: the folder of manage.py. folder: the embedded servers' data and every log. port: TCP, the API's.
-    reload: the API restarts when a source file changes. say: prints a line for a person.
+    reload: the API restarts when a source file changes. parent: the process that started us, when its death ends
+    everything; None when it does not matter. say: prints a line for a person.
     """
 
     base: Path
     folder: Path
     port: int
     reload: bool
+    parent: int | None
     say: Callable[[str], None]
     env: dict[str, str] = field(default_factory=dict)
     children: dict[str, tuple[subprocess.Popen[bytes], Path]] = field(default_factory=dict)
@@ -71,11 +73,13 @@ class Quickstart:
         log = self._log(command)
         child = launch([*tie("TERM"), sys.executable, "manage.py", command], log=log, env=self.env, cwd=self.base)
         try:
-            status = child.wait()
+            while child.poll() is None:
+                self._check()
+                time.sleep(0.02)
         finally:
             stop(child, GENTLY)
-        if status != 0:
-            raise DidNotStart(f"manage.py {command} failed (exit {status}). Its log {log} ends:\n{tail(log)}")
+        if child.returncode != 0:
+            raise DidNotStart(f"manage.py {command} failed (exit {child.returncode}). Its log {log} ends:\n{tail(log)}")
         self.say(f"manage.py {command} ({time.monotonic() - began:.1f} s)")
 
     def start_workers(self) -> None:
@@ -101,16 +105,12 @@ class Quickstart:
         self._serve("API", [*tie("TERM"), *command, "convalloc.wsgi:application"], GENTLY_API)
         self._await_ready()
 
-    def watch(self, *, with_parent: bool) -> None:
-        """Relay what matters from the logs until a child dies (raises DidNotStart) or a signal comes (KeyboardInterrupt).
-
-        with_parent: return when the process that started us is gone.
-        """
-        parent = os.getppid()
+    def watch(self) -> None:
+        """Relay what matters from the logs, until a child dies (raises DidNotStart) or it is time to stop (KeyboardInterrupt)."""
         # PostgreSQL's log is left out: an ERROR there is often a constraint doing its work.
         logs = {name: self.children[name][1] for name in ("API", "worker", "beat")}
         relay = Relay(self.say, logs, every_line_of={"API"} if self.reload else set())
-        while not with_parent or os.getppid() == parent:
+        while True:
             relay.catch_up()
             self._check()
             time.sleep(WATCH_SECONDS)
@@ -135,6 +135,8 @@ class Quickstart:
         return self.folder / "log" / f"{name}.log"
 
     def _check(self) -> None:
+        if self.parent not in (None, os.getppid()):
+            raise KeyboardInterrupt  # killed before it could pass a signal on
         for name, (child, log) in self.children.items():
             if child.poll() is not None:
                 raise DidNotStart(f"{name} ended (exit {child.returncode}), so everything stops. Its log {log} ends:\n{tail(log)}")

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from convalloc.embedded.process import DidNotStart, free_port, launch, stop, tail, tie
 
@@ -73,7 +75,7 @@ class Valkey:
             if self.process.poll() is not None:
                 raise DidNotStart(f"Valkey stopped at once. Its log {self.log} ends:\n{tail(self.log)}")
             try:
-                with redis.Redis.from_url(self.url(), socket_timeout=5) as client:
+                with redis.Redis.from_url(self.url(), socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
                     client.ping()
                 return
             except redis.ConnectionError as error:

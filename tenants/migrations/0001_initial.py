@@ -148,7 +148,7 @@ class Migration(migrations.Migration):
                 "default_manager_name": "objects",
                 "indexes": [
                     models.Index(fields=["tenant", "transaction", "id"], name="event_position"),
-                    models.Index(fields=["tenant", "subject_type", "subject_id", "transaction", "id"], name="event_timeline"),
+                    models.Index(fields=["tenant", "subject_type", "subject_id", "id"], name="event_timeline"),
                 ],
             },
         ),

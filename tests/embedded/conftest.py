@@ -91,9 +91,16 @@ def launch_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         assert processes.left_on(up.folder, seconds=15) == {}
 
 
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that one `up` after the other uses: only the first has to initialise, migrate and seed it."""
+    return tmp_path_factory.mktemp("lived-in")
+
+
 @pytest.fixture
-def up(launch_up: Callable[..., Up]) -> Up:
+def up(launch_up: Callable[..., Up], lived_in: Path) -> Iterator[Up]:
     """Everything running, for one test that will end it."""
-    running = launch_up()
+    running = launch_up(folder=lived_in)
     running.read_until(LAST_LINE)
-    return running
+    yield running
+    stop(running.process, (signal.SIGTERM, 30))

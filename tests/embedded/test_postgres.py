@@ -11,6 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from convalloc.embedded import postgres as launcher
 from convalloc.embedded.postgres import Postgres, binaries, program_version
@@ -255,7 +257,7 @@ def test_valkey_wants_its_password_and_hides_it(tmp_path: Path) -> None:
     valkey.start()
 
     try:
-        with pytest.raises(redis.AuthenticationError), redis.Redis(port=valkey.port) as stranger:
+        with pytest.raises(redis.AuthenticationError), redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0)) as stranger:
             stranger.ping()
         assert valkey.process is not None
         password = valkey.url().split(":")[2].split("@")[0]

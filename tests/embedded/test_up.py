@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from convalloc.embedded import address_book
 from convalloc.embedded.process import free_port, tie
@@ -29,7 +30,7 @@ TIED = pytest.mark.skipif(not tie("TERM"), reason="this system's setpriv cannot 
 
 @pytest.fixture(scope="module")
 def running(launch_up: LaunchUp) -> Up:
-    """One run for every test that only looks."""
+    """One run, on a folder of its own, for every test that only looks."""
     up = launch_up()
     up.read_until(LAST_LINE)
     return up
@@ -55,15 +56,15 @@ def status(url: str) -> int:
         return int(answer.status)
 
 
-def leave_a_mark(up: Up) -> None:
-    """Something in the database that only this test wrote."""
+def leave_a_mark(up: Up, name: str) -> None:
+    """A table in the database that only one test makes."""
     with psycopg.connect(address_book.read(up.folder)["DATABASE_OWNER_URL"]) as connection:
-        connection.execute("CREATE TABLE mark ()")
+        connection.execute(sql.SQL("CREATE TABLE {} ()").format(sql.Identifier(name)))
 
 
-def has_the_mark(up: Up) -> bool:
+def has_the_mark(up: Up, name: str) -> bool:
     with psycopg.connect(address_book.read(up.folder)["DATABASE_OWNER_URL"]) as connection:
-        return connection.execute("SELECT to_regclass('mark') IS NOT NULL").fetchone() == (True,)
+        return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone() == (True,)
 
 
 def test_is_ready_when_it_says_so(running: Up) -> None:
@@ -128,53 +129,60 @@ def test_a_second_terminal_finds_the_database(running: Up) -> None:
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_everything_and_the_next_start_has_the_data(up: Up, name: signal.Signals, launch_up: LaunchUp) -> None:
-    leave_a_mark(up)
-
+def test_a_signal_stops_everything(up: Up, name: signal.Signals) -> None:
     up.process.send_signal(name)
 
     assert up.end() == 0
     assert "Everything is stopped." in up.printed
-    assert processes.left_on(up.folder, seconds=0) == {}
+    assert processes.on(up.folder) == {}
     assert address_book.read(up.folder) == {}
+
+
+def test_the_next_start_has_the_data_and_takes_seconds(up: Up, launch_up: LaunchUp) -> None:
+    leave_a_mark(up, "stopped")
+    up.process.terminate()
+    assert up.end() == 0
+
     began = time.monotonic()
     again = launch_up(folder=up.folder)
     again.read_until(LAST_LINE)
+
     assert time.monotonic() - began < 30
-    assert has_the_mark(again)
+    assert has_the_mark(again, "stopped")
+    again.process.terminate()
+    assert again.end() == 0
 
 
 @TIED
 def test_kill_9_leaves_nothing_and_the_next_start_has_the_data(up: Up, launch_up: LaunchUp) -> None:
-    leave_a_mark(up)
+    leave_a_mark(up, "killed")
 
     up.process.kill()
     up.process.wait()
 
     again = launch_up(folder=up.folder)  # at once: it waits for the old PostgreSQL
     again.read_until(LAST_LINE)
-    assert has_the_mark(again)
+    assert has_the_mark(again, "killed")
     again.process.kill()
     again.process.wait()
     assert processes.left_on(up.folder, seconds=15) == {}
 
 
-@TIED
-def test_a_killed_make_takes_everything_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["manage.py migrate", LAST_LINE])
+def test_a_killed_make_takes_everything_along(lived_in: Path, moment: str) -> None:
     env = {name: value for name, value in os.environ.items() if name not in NAMES_OF_SERVERS}
-    command = [*tie("TERM"), "sh", "-c", '"$0" manage.py up --with-parent; exit 7', sys.executable]
-    shell = subprocess.Popen(
-        command, cwd=BASE, env=env | {"EMBEDDED_DIR": str(tmp_path), "PORT": str(free_port())}, stdout=subprocess.PIPE, text=True
+    command = [*tie("TERM"), "sh", "-c", '"$0" manage.py up --parent $$; exit 7', sys.executable]
+    make = subprocess.Popen(
+        command, cwd=BASE, env=env | {"EMBEDDED_DIR": str(lived_in), "PORT": str(free_port())}, stdout=subprocess.PIPE, text=True
     )
-    assert shell.stdout is not None
-    for line in shell.stdout:
-        if LAST_LINE in line:
-            break
+    assert make.stdout is not None
+    while moment not in (line := make.stdout.readline()):
+        assert line, "`up` ended too early"
 
-    shell.kill()
+    make.kill()
 
-    assert processes.left_on(tmp_path, seconds=20) == {}
-    assert "Everything is stopped." in shell.communicate()[0]
+    assert "Everything is stopped." in make.communicate(timeout=30)[0]
+    assert processes.left_on(lived_in, seconds=5) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,9 +212,9 @@ def test_runs_as_an_ordinary_user(tmp_path: Path, launch_up: LaunchUp) -> None:
 
 
 def test_uses_the_servers_that_the_environment_names(launch_up: LaunchUp) -> None:
-    servers = {name: os.environ[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")}
-    broker = servers["REDIS_URL"].removesuffix("/0") + "/1"  # the tests' own tasks stay out of it
-    up = launch_up(**servers | {"REDIS_URL": broker})
+    # The database `convalloc` of the tests' PostgreSQL, which no other test uses, and a queue that no other worker empties.
+    servers = {name: os.environ[name].rpartition("/")[0] + "/convalloc" for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+    up = launch_up(**servers, REDIS_URL=os.environ["REDIS_URL"].rpartition("/")[0] + "/1")
     printed = up.read_until(LAST_LINE)
 
     assert "(yours: DATABASE_URL)" in printed

@@ -1,6 +1,8 @@
 """`manage.py up`: everything on this machine, in the foreground; what `make run` and `make dev` call."""
 
+import os
 import signal
+import sys
 from argparse import ArgumentParser
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,12 +48,11 @@ class Command(BaseCommand):
     requires_system_checks = ()  # they need the database that this command starts
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=settings.PORT, help="TCP port of the API (default: PORT)")
         parser.add_argument("--reload", action="store_true", help="restart the API when a source file changes; print its requests")
         parser.add_argument("--no-demo", action="store_true", help="start without the demo data")
-        parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one is gone")
+        parser.add_argument("--parent", type=int, help="process id of what started this command: stop when that is gone")
 
-    def handle(self, *args: Any, port: int, reload: bool, no_demo: bool, with_parent: bool, **options: Any) -> None:
+    def handle(self, *args: Any, reload: bool, no_demo: bool, parent: int | None, **options: Any) -> None:
         if not settings.DEVELOPMENT:
             raise CommandError(
                 "DEVELOPMENT is not true, and `up` sets passwords that everybody knows. It is for a developer's machine only."
@@ -59,14 +60,14 @@ class Command(BaseCommand):
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:  # nohup stays what it is
                 signal.signal(name, signal.default_int_handler)
-        run = Quickstart(settings.BASE_DIR, settings.EMBEDDED_DIR, port, reload, self.say)
+        run = Quickstart(settings.BASE_DIR, settings.EMBEDDED_DIR, settings.PORT, reload, parent, self.say)
         try:
-            with folder.claimed(settings.EMBEDDED_DIR, url=f"http://127.0.0.1:{port}"):
-                self.run(run, demo=not no_demo, with_parent=with_parent)
+            with folder.claimed(settings.EMBEDDED_DIR, url=f"http://127.0.0.1:{settings.PORT}"):
+                self.run(run, demo=not no_demo)
         except DidNotStart as error:
             raise CommandError(str(error)) from error
 
-    def run(self, run: Quickstart, *, demo: bool, with_parent: bool) -> None:
+    def run(self, run: Quickstart, *, demo: bool) -> None:
         """From nothing to everything, until a signal; then to nothing again."""
         try:
             refuse_busy_port(run.port)
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             run.start_workers()
             run.start_api()
             self.tell(run, demo=demo)
-            run.watch(with_parent=with_parent)
+            run.watch()
         except KeyboardInterrupt:
             pass
         finally:
@@ -95,9 +96,12 @@ class Command(BaseCommand):
         self.say((RUNNING + (ACCOUNTS if demo else "") + TRY).format(**names))
 
     def say(self, text: str) -> None:
-        """At once, also into a pipe."""
-        self.stdout.write(text)
-        self.stdout.flush()
+        """At once, also into a pipe. When its reader has gone (`make run | tee log`, Ctrl-C), the run itself goes on to its end."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def place(url: str, setting: str, *, embedded: bool) -> str:
