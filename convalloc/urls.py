@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from convalloc.api import health
+from convalloc.api.docs import Docs, Schema
 from conversations.api.conversations import Conversations, Recalculation
 from conversations.api.inboxes import Inboxes
 from conversations.api.labels import Labels
@@ -20,11 +20,11 @@ router.register("inboxes", Inboxes, basename="inbox")
 router.register("labels", Labels, basename="label")
 
 api = [
-    re_path(r"^health/?$", health.health, name="health"),
-    re_path(r"^health/live/?$", health.live, name="health-live"),
-    re_path(r"^health/ready/?$", health.ready, name="health-ready"),
-    re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^health/?$", health.Health.as_view(), name="health"),
+    re_path(r"^health/live/?$", health.Live.as_view(), name="health-live"),
+    re_path(r"^health/ready/?$", health.Ready.as_view(), name="health-ready"),
+    re_path(r"^schema/?$", Schema.as_view(), name="schema"),
+    re_path(r"^docs/?$", Docs.as_view(), name="docs"),
     *router.urls,
 ]
 

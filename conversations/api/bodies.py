@@ -15,15 +15,21 @@ class ForOperator(serializers.Serializer[Any]):
 
     operator_id = Id()
 
+    example: dict[str, Any] = {"operator_id": 1}
+
 
 class ForConversation(serializers.Serializer[Any]):
     """Which conversation."""
 
     conversation_id = Id()
 
+    example: dict[str, Any] = {"conversation_id": 1}
+
 
 class OperatorAndConversation(ForOperator, ForConversation):
     """Who takes which conversation."""
+
+    example = ForOperator.example | ForConversation.example
 
 
 class Forcible(OperatorAndConversation):
@@ -32,17 +38,23 @@ class Forcible(OperatorAndConversation):
     force = serializers.BooleanField(default=False)
     reason = serializers.CharField(default="", allow_blank=True, max_length=500)
 
+    example = {"operator_id": 2, "conversation_id": 5, "force": True, "reason": "covers the lunch break"}
+
 
 class ToInbox(ForConversation):
     """Which conversation goes to which inbox."""
 
     inbox_id = Id()
 
+    example = {"conversation_id": 1, "inbox_id": 3}
+
 
 class PhoneSearch(PageSize):
     """A phone number in any spelling of its plus sign: `+`, `%2B`, a space, or none."""
 
-    phone_number = PhoneNumber()
+    phone_number = PhoneNumber(help_text="Exact; `+` may arrive as `%2B`, as a space, or be missing.")
+
+    example = {"phone_number": "+19876543210"}
 
 
 class NewStatus(serializers.Serializer[Any]):
@@ -50,8 +62,12 @@ class NewStatus(serializers.Serializer[Any]):
 
     status = serializers.ChoiceField(choices=Status.choices)
 
+    example = {"status": "OFFLINE"}
+
 
 class LabelOnConversation(ForConversation):
     """Which label on which conversation."""
 
     label_id = Id()
+
+    example = {"conversation_id": 1, "label_id": 1}

@@ -1,5 +1,6 @@
 """/conversations: lists, search, and every act of a conversation's life."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rest_framework.decorators import action
@@ -9,17 +10,28 @@ from rest_framework.response import Response
 from convalloc import clock
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
+from convalloc.api.schema import Operation, Shape, documented
+from convalloc.errors import DomainError, Missing
 from conversations import allocation, lifecycle, queue, recalculation
-from conversations.api import bodies, wire
+from conversations.api import bodies, shapes, wire
 from conversations.api.filters import narrow
 from conversations.api.pages import PageRequest, page
 from conversations.api.phones import spellings
+from conversations.errors import AlreadyResolved, HeldByAnother, NotAllocated, NotTheHolder, OperatorDisabled, OperatorNotAvailable
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from conversations.priority import Weights
 from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
-from operators.errors import NotYourInbox
+from operators.errors import NotSubscribed, NotYourInbox
+
+IDLE = (OperatorNotAvailable, OperatorDisabled)
+UNCLAIMABLE = (HeldByAnother, AlreadyResolved, NotSubscribed, *IDLE)
+
+
+def _act(body: Shape, message: str, *refuses: type[DomainError], **facts: Any) -> Callable[[Operation], Operation]:
+    """What all acts on a conversation have in common: they answer with the conversation as it is now."""
+    return documented(shapes.Conversation, body=body, message=message, refuses=(Missing, *refuses), **facts)
 
 
 class Conversations(TenantDoor):
@@ -27,6 +39,7 @@ class Conversations(TenantDoor):
 
     basename = "conversation"
 
+    @documented(shapes.ConversationPage, query=(shapes.ConversationFilters,), refuses=(NotYourInbox, Missing))
     def list(self, request: Request) -> Response:
         """Conversations that the caller may see: filtered, sorted, a page at a time."""
         wish = checked(PageRequest, request.query_params)
@@ -36,12 +49,15 @@ class Conversations(TenantDoor):
         found = page(rows, wish, filters, self._weights, clock.now())
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
+    @documented(shapes.Conversation, refuses=(NotYourInbox, Missing))
     def retrieve(self, request: Request, pk: str) -> Response:
         """One conversation."""
         conversation = queue.find(int(pk))
         self._refuse_unseen(conversation)
         return self._answer(conversation)
 
+    @documented(shapes.Conversation, method="POST", many=True, meta=shapes.PageMeta, body=bodies.PhoneSearch)
+    @documented(shapes.Conversation, method="GET", many=True, meta=shapes.PageMeta, query=(bodies.PhoneSearch,))
     @action(detail=False, methods=["get", "post"])
     def search(self, request: Request) -> Response:
         """Conversations with a customer's phone number, newest first. By POST the number stays out of URLs and logs."""
@@ -51,6 +67,7 @@ class Conversations(TenantDoor):
         found = page(rows, wish, {"phone_number": spellings(phone)}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 
+    @_act(bodies.ForOperator, "Conversation allocated successfully", *IDLE, nullable=True)
     @action(detail=False, methods=["post"])
     def allocate(self, request: Request) -> Response:
         """Give an operator the best waiting conversation of their inboxes."""
@@ -60,6 +77,7 @@ class Conversations(TenantDoor):
             return success(None, message="No conversations available for allocation")
         return self._answer(conversation, "Conversation allocated successfully")
 
+    @_act(bodies.OperatorAndConversation, "Conversation claimed successfully", *UNCLAIMABLE)
     @action(detail=False, methods=["post"])
     def claim(self, request: Request) -> Response:
         """Take a waiting conversation of one's own choice."""
@@ -67,6 +85,7 @@ class Conversations(TenantDoor):
         conversation = allocation.claim(self.on_behalf_of(body["operator_id"]), body["conversation_id"])
         return self._answer(conversation, "Conversation claimed successfully")
 
+    @_act(bodies.Forcible, "Conversation allocated successfully", *UNCLAIMABLE)
     @action(detail=False, methods=["post"], url_path="manager-allocate")
     def manager_allocate(self, request: Request) -> Response:
         """Give a waiting conversation to an operator."""
@@ -75,18 +94,21 @@ class Conversations(TenantDoor):
         conversation = allocation.assign(body["operator_id"], body["conversation_id"], override=override)
         return self._answer(conversation, "Conversation allocated successfully")
 
+    @_act(bodies.ForConversation, "Conversation resolved successfully", NotTheHolder, AlreadyResolved, shows=shapes.DONE)
     @action(detail=False, methods=["post"])
     def resolve(self, request: Request) -> Response:
         """The work is done."""
         body = checked(bodies.ForConversation, request.data)
         return self._answer(lifecycle.resolve(body["conversation_id"], by=self.caller), "Conversation resolved successfully")
 
+    @_act(bodies.ForConversation, "Conversation deallocated successfully", NotAllocated, AlreadyResolved, shows=shapes.WAITING)
     @action(detail=False, methods=["post"])
     def deallocate(self, request: Request) -> Response:
         """Back to the queue."""
         body = checked(bodies.ForConversation, request.data)
         return self._answer(lifecycle.deallocate(body["conversation_id"], by=self.caller), "Conversation deallocated successfully")
 
+    @_act(bodies.Forcible, "Conversation reassigned successfully", NotAllocated, AlreadyResolved, NotSubscribed, *IDLE)
     @action(detail=False, methods=["post"])
     def reassign(self, request: Request) -> Response:
         """Another operator takes over."""
@@ -95,6 +117,7 @@ class Conversations(TenantDoor):
         conversation = lifecycle.reassign(body["conversation_id"], body["operator_id"], override=override)
         return self._answer(conversation, "Conversation reassigned successfully")
 
+    @_act(bodies.ToInbox, "Conversation moved successfully", AlreadyResolved, meta=shapes.Moved, shows=shapes.WAITING)
     @action(detail=False, methods=["post"], url_path="move-inbox")
     def move_inbox(self, request: Request) -> Response:
         """Another inbox answers; labels that it lacks are dropped, and named."""
@@ -122,6 +145,7 @@ class Recalculation(LongDoor):
 
     basename = "recalculation"
 
+    @documented(shapes.Recalculated, message="Updated priorities of 6 conversations")
     @action(detail=False, methods=["post"], url_path="update-priorities")
     def update_priorities(self, request: Request) -> Response:
         """Compute rank and snapshot of every unresolved conversation anew, in short transactions; answers how many."""

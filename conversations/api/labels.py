@@ -12,11 +12,15 @@ from convalloc import clock
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.fields import Id
+from convalloc.api.schema import documented
+from convalloc.errors import Missing
 from conversations import labelling, queue
-from conversations.api import bodies, wire
+from conversations.api import bodies, shapes, wire
+from conversations.errors import LabelOfAnotherInbox
 from conversations.models import Conversation
 from conversations.priority import Weights
 from labels import catalogue
+from labels.errors import DuplicateLabel
 from labels.models import Label
 from operators import desk, presence
 from operators.api.doors import TenantDoor
@@ -38,7 +42,9 @@ class NewLabel(serializers.Serializer[Any]):
     inbox_id = Id()
     name = serializers.CharField(max_length=100)
     color = Color()
-    created_by = Id(required=False)
+    created_by = Id(required=False, help_text="The caller; from a manager, an operator of the tenant.")
+
+    example = {"inbox_id": 1, "name": "Refund", "color": "#336699"}
 
 
 class ChangedLabel(serializers.Serializer[Any]):
@@ -46,6 +52,8 @@ class ChangedLabel(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=100, required=False)
     color = Color(required=False)
+
+    example = {"name": "Refunds", "color": "#3366CC"}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
@@ -56,7 +64,7 @@ class ChangedLabel(serializers.Serializer[Any]):
 class OfInbox(serializers.Serializer[Any]):
     """Labels of which inbox; all that the caller may see without it."""
 
-    inbox_id = Id(required=False)
+    inbox_id = Id(required=False, help_text="Labels of one inbox.")
 
 
 class Labels(TenantDoor):
@@ -64,6 +72,7 @@ class Labels(TenantDoor):
 
     basename = "label"
 
+    @documented(shapes.LabelRow, many=True, query=(OfInbox,), refuses=(NotYourInbox, Missing))
     def list(self, request: Request) -> Response:
         """Labels, by inbox and name."""
         inbox_id = checked(OfInbox, request.query_params).get("inbox_id")
@@ -74,6 +83,13 @@ class Labels(TenantDoor):
             [_spell(label) for label in Label.objects.filter(inbox_id__in=inboxes.values("pk")).order_by("inbox_id", "name", "pk")]
         )
 
+    @documented(
+        shapes.LabelRow,
+        body=NewLabel,
+        statuses=(201,),
+        message="Label created successfully",
+        refuses=(NotYourInbox, OthersWork, Missing, DuplicateLabel),
+    )
     def create(self, request: Request) -> Response:
         """Add a word to an inbox."""
         body = checked(NewLabel, request.data)
@@ -83,23 +99,37 @@ class Labels(TenantDoor):
             _spell(catalogue.add(inbox, body["name"], body["color"], created_by=creator)), message="Label created successfully", status=201
         )
 
+    @documented(shapes.LabelRow, body=ChangedLabel, message="Label updated successfully", refuses=(Missing, DuplicateLabel))
     def update(self, request: Request, pk: str) -> Response:
         """Another name or colour."""
         self._own(int(pk))
         body = checked(ChangedLabel, request.data)
         return success(_spell(catalogue.change(int(pk), **body)), message="Label updated successfully")
 
+    @documented(None, message="Label deleted successfully", refuses=(Missing,))
     def destroy(self, request: Request, pk: str) -> Response:
         """Take a word off everything that wears it, and out of the catalogue."""
         labelling.retire(self._own(int(pk)))
         return success(None, message="Label deleted successfully")
 
+    @documented(
+        shapes.Conversation,
+        body=bodies.LabelOnConversation,
+        message="Label attached successfully",
+        refuses=(NotYourInbox, Missing, LabelOfAnotherInbox),
+    )
     @action(detail=False, methods=["post"])
     def attach(self, request: Request) -> Response:
         """Put a label on a conversation of its inbox."""
         body = self._labelled(request)
         return self._answer(labelling.attach(body["conversation_id"], body["label_id"]), "Label attached successfully")
 
+    @documented(
+        shapes.Conversation,
+        body=bodies.LabelOnConversation,
+        message="Label detached successfully",
+        refuses=(NotYourInbox, Missing, LabelOfAnotherInbox),
+    )
     @action(detail=False, methods=["post"])
     def detach(self, request: Request) -> Response:
         """Take a label off a conversation."""

@@ -8,8 +8,10 @@ from rest_framework.response import Response
 
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
+from convalloc.api.schema import documented
+from convalloc.errors import Missing
 from conversations import grace, statistics
-from conversations.api import bodies
+from conversations.api import bodies, shapes
 from operators import desk, presence
 from operators.api.doors import TenantDoor
 from operators.models import OperatorStatus, Status
@@ -21,15 +23,18 @@ class Operators(TenantDoor):
 
     basename = "operator"
 
+    @documented(shapes.OperatorRow, many=True)
     def list(self, request: Request) -> Response:
         """Everybody of the tenant, with status and number of conversations held."""
         return listing(statistics.of_operators())
 
+    @documented(shapes.OperatorStatus, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def status(self, request: Request, pk: str) -> Response:
         """Whether an operator takes work."""
         return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
 
+    @documented(shapes.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing,))
     @status.mapping.put
     def change_status(self, request: Request, pk: str) -> Response:
         """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it."""
@@ -38,11 +43,13 @@ class Operators(TenantDoor):
         row = grace.change_status(operator_id, Status(status), self.caller.tenant)
         return _status_answer(row, message="Operator status updated successfully")
 
+    @documented(shapes.OperatorStats, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def stats(self, request: Request, pk: str) -> Response:
         """What an operator holds and has resolved."""
         return success(statistics.of_operator(presence.find(self.on_behalf_of(int(pk)))))
 
+    @documented(shapes.InboxRow, many=True, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def inboxes(self, request: Request, pk: str) -> Response:
         """The inboxes that an operator answers at."""

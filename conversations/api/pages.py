@@ -62,14 +62,19 @@ PINNED_INSTANT = 3  # its place among the parts of a priority cursor
 class PageSize(serializers.Serializer[Any]):
     """How much, from where on: `limit`, `cursor`."""
 
-    limit = WholeNumber(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT)
-    cursor = serializers.CharField(default="", allow_blank=True, max_length=cursors.MAX_LENGTH)
+    limit = WholeNumber(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT, help_text="Rows of a page.")
+    cursor = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=cursors.MAX_LENGTH,
+        help_text="`next_cursor` of the page before; fits the same sort and filters only.",
+    )
 
 
 class PageRequest(PageSize):
     """How much of which order."""
 
-    sort = serializers.ChoiceField(choices=list(SORTS), default="priority")
+    sort = serializers.ChoiceField(choices=list(SORTS), default="priority", help_text="`priority`: the order of the queue at this instant.")
 
 
 class Page(NamedTuple):

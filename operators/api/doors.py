@@ -9,8 +9,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from convalloc.api.requests import current_request_id
+from convalloc.errors import DomainError
 from operators import presence
-from operators.api.permissions import refuse_for_others
+from operators.api.permissions import operation_of, refusals_of, refuse_for_others, who_may
 from operators.models import Operator
 from tenants import eventlog, isolation
 
@@ -30,6 +31,14 @@ class TenantDoor(ViewSet):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         eventlog.name_actor(self.caller.pk)
+
+    def who(self) -> str:
+        """For the OpenAPI schema: who may do this."""
+        return who_may(operation_of(self))
+
+    def refusals(self) -> tuple[type[DomainError], ...]:
+        """For the OpenAPI schema: the ways in which this door refuses a caller, whatever the question."""
+        return refusals_of(operation_of(self))
 
     @property
     def caller(self) -> Operator:

@@ -10,7 +10,8 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from operators.errors import OthersWork, RoleTooLow
+from convalloc.errors import DomainError
+from operators.errors import OthersWork, PlatformAccount, RoleTooLow, UnknownCaller
 from operators.models import Operator, Role
 
 
@@ -67,6 +68,21 @@ def operation_of(view: Any) -> str:
 def lowest_role(operation: str) -> str:
     """The lowest role that may do this at all, for the refusal's message."""
     return next((role.value for role in Role if reach(operation, role) is not Reach.NOBODY), "none")
+
+
+def who_may(operation: str) -> str:
+    """One sentence for people: which roles may do this, and for whom."""
+    words = {Reach.OWN: "{} for themselves", Reach.TENANT: "{}"}
+    able = [words[reach(operation, role)].format(role.value) for role in Role if reach(operation, role) in words]
+    return f"Roles: {', '.join(able)}."
+
+
+def refusals_of(operation: str) -> tuple[type[DomainError], ...]:
+    """The refusals that follow from a row of the matrix."""
+    reaches = {reach(operation, role) for role in Role}
+    low = (RoleTooLow,) if Reach.NOBODY in reaches else ()
+    others = (OthersWork,) if Reach.OWN in reaches else ()
+    return (UnknownCaller, PlatformAccount, *low, *others)
 
 
 def refuse_for_others(view: Any, owner_id: int | None) -> None:

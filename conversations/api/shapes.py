@@ -1,0 +1,244 @@
+"""What clients get, for the OpenAPI schema alone: the answers themselves are written by wire and by the doors.
+
+Tests hold every real answer against these shapes, to the last field.
+"""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from convalloc.api.schema import ListMeta
+from conversations.api.pages import PageRequest
+from conversations.models import Assignment
+from conversations.states import State
+from operators.models import Role, Status
+
+Shape = serializers.Serializer[Any]
+NOON = "2026-01-05T12:00:00.000000Z"
+
+
+class WornLabel(Shape):
+    """A label, as a conversation shows it."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    color = serializers.CharField(help_text="#RRGGBB")
+
+
+class OpenAssignment(Shape):
+    """Who holds a conversation, since when, and how they came by it."""
+
+    id = serializers.IntegerField()
+    operator_id = serializers.IntegerField()
+    source = serializers.ChoiceField(choices=Assignment.Source.choices)  # type: ignore[assignment]  # the answer's, not the serializer's
+    started_at = serializers.DateTimeField()
+
+
+class Conversation(Shape):
+    """A customer's thread at one inbox."""
+
+    id = serializers.IntegerField()
+    tenant_id = serializers.IntegerField()
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    external_conversation_id = serializers.CharField(help_text="The orchestrator's name of it; unique in the tenant.")
+    customer_phone_number = serializers.CharField()
+    state = serializers.ChoiceField(choices=State.choices)
+    assigned_operator_id = serializers.IntegerField(allow_null=True)
+    operator_name = serializers.CharField(allow_null=True)
+    message_count = serializers.IntegerField()
+    last_message_at = serializers.DateTimeField()
+    priority_score = serializers.FloatField(help_text="Computed at the instant of the answer, 0 to alpha + beta.")
+    labels = WornLabel(many=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    version = serializers.IntegerField(help_text="Counts every change.")
+    waiting_since = serializers.DateTimeField(allow_null=True, help_text="The first unanswered inbound message.")
+    assignment = OpenAssignment(allow_null=True)
+
+    example = {
+        "id": 6,
+        "tenant_id": 1,
+        "inbox_id": 2,
+        "inbox_name": "Sales Team",
+        "external_conversation_id": "ext_conv_006",
+        "customer_phone_number": "+19876543215",
+        "state": "ALLOCATED",
+        "assigned_operator_id": 1,
+        "operator_name": "Operator One",
+        "message_count": 1,
+        "last_message_at": "2026-01-04T16:00:00.000000Z",
+        "priority_score": 0.504,
+        "labels": [{"id": 4, "name": "VIP", "color": "#800080"}],
+        "created_at": "2026-01-04T16:00:00.000000Z",
+        "updated_at": NOON,
+        "resolved_at": None,
+        "version": 3,
+        "waiting_since": "2026-01-04T16:00:00.000000Z",
+        "assignment": {"id": 3, "operator_id": 1, "source": "auto", "started_at": NOON},
+    }
+
+
+# What examples show of a conversation after an act that ends an assignment.
+WAITING = {"state": "QUEUED", "assigned_operator_id": None, "operator_name": None, "assignment": None}
+DONE = WAITING | {"state": "RESOLVED", "resolved_at": NOON}
+
+
+class ConversationPage(Shape):
+    """A page of conversations."""
+
+    conversations = Conversation(many=True)
+    next_cursor = serializers.CharField(allow_null=True, help_text="Send it as `cursor` for the next page; null at the end.")
+    has_more = serializers.BooleanField()
+
+    example = {"conversations": [Conversation.example], "next_cursor": None, "has_more": False}
+
+
+class PageMeta(ListMeta):
+    """About a page of a search."""
+
+    next_cursor = serializers.CharField(allow_null=True, help_text="Send it as `cursor` for the next page; null at the end.")
+    has_more = serializers.BooleanField()
+
+    example = {**ListMeta.example, "next_cursor": None, "has_more": False}
+
+
+class Moved(Shape):
+    """What a move cost."""
+
+    timestamp = serializers.DateTimeField()
+    dropped_labels = serializers.ListField(child=serializers.CharField(), help_text="Names that the new inbox does not have.")
+
+    example = {"timestamp": NOON, "dropped_labels": ["VIP"]}
+
+
+class Recalculated(Shape):
+    """How much a recalculation touched."""
+
+    updated_count = serializers.IntegerField()
+
+    example = {"updated_count": 6}
+
+
+class OperatorRow(Shape):
+    """A person of the tenant."""
+
+    id = serializers.IntegerField()
+    tenant_id = serializers.IntegerField()
+    email = serializers.CharField()
+    name = serializers.CharField()
+    role = serializers.ChoiceField(choices=Role.choices)
+    is_active = serializers.BooleanField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    last_status_change_at = serializers.DateTimeField()
+    active_conversations = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+    example = {
+        "id": 1,
+        "tenant_id": 1,
+        "email": "operator1@example.com",
+        "name": "Operator One",
+        "role": "OPERATOR",
+        "is_active": True,
+        "status": "AVAILABLE",
+        "last_status_change_at": NOON,
+        "active_conversations": 1,
+        "created_at": NOON,
+    }
+
+
+class StatusRow(Shape):
+    """Whether a person takes work."""
+
+    operator_id = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    last_status_change_at = serializers.DateTimeField()
+
+
+class OperatorStatus(Shape):
+    """Whether a person takes work."""
+
+    status = StatusRow()
+
+    example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON}}
+
+
+class OperatorStats(Shape):
+    """What a person holds and has done. Days and weeks (from Monday) are UTC's."""
+
+    operator_id = serializers.IntegerField()
+    active_conversations = serializers.IntegerField()
+    resolved_today = serializers.IntegerField()
+    resolved_this_week = serializers.IntegerField()
+    resolved_total = serializers.IntegerField()
+    avg_resolution_time_minutes = serializers.FloatField(help_text="From the assignment to the resolution; 0 where nothing is resolved.")
+    oldest_active_since = serializers.DateTimeField(allow_null=True)
+    waiting_in_inboxes = serializers.IntegerField(help_text="Conversations that this operator could be given now.")
+
+    example = {
+        "operator_id": 1,
+        "active_conversations": 1,
+        "resolved_today": 4,
+        "resolved_this_week": 19,
+        "resolved_total": 240,
+        "oldest_active_since": NOON,
+        "avg_resolution_time_minutes": 12.5,
+        "waiting_in_inboxes": 4,
+    }
+
+
+class InboxRow(Shape):
+    """A phone number that customers write to."""
+
+    id = serializers.IntegerField()
+    tenant_id = serializers.IntegerField()
+    name = serializers.CharField()
+    phone_number = serializers.CharField()
+    queued_conversations = serializers.IntegerField()
+    allocated_conversations = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+    example = {
+        "id": 1,
+        "tenant_id": 1,
+        "name": "Customer Support",
+        "phone_number": "+1234567890",
+        "queued_conversations": 2,
+        "allocated_conversations": 1,
+        "created_at": NOON,
+    }
+
+
+class LabelRow(Shape):
+    """A word of an inbox."""
+
+    id = serializers.IntegerField()
+    tenant_id = serializers.IntegerField()
+    inbox_id = serializers.IntegerField()
+    name = serializers.CharField()
+    color = serializers.CharField(help_text="#RRGGBB")
+    created_by = serializers.IntegerField(help_text="The operator who made it.")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    example = {
+        "id": 1,
+        "tenant_id": 1,
+        "inbox_id": 1,
+        "name": "Urgent",
+        "color": "#FF0000",
+        "created_by": 3,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+
+
+class ConversationFilters(PageRequest):
+    """A page, and what it is narrowed to. Filters combine with AND."""
+
+    inbox_id = serializers.IntegerField(min_value=1, required=False, help_text="Conversations of one inbox.")
+    state = serializers.ChoiceField(choices=State.choices, required=False, help_text="Conversations in one state.")
+    operator_id = serializers.IntegerField(min_value=1, required=False, help_text="Conversations that one operator holds.")
+    label_id = serializers.IntegerField(min_value=1, required=False, help_text="Conversations that wear one label.")
