@@ -1,8 +1,9 @@
 """Who is waiting, in which order, for whom. Every lock on a conversation is taken in this file.
 
-Order of locks, everywhere: tenant, operator (presence.lock), grace period, conversation; several rows of one table by
-ascending id, except with SKIP LOCKED, which never waits. Lock late, but before the check: what a decision rests on is
-read after the lock. FOR NO KEY UPDATE throughout, because no key changes and foreign keys need not wait.
+Order of locks, everywhere: tenant, operator (presence.lock), conversation, label, grace period (docs/decisions/0006);
+several rows of one table by ascending id, except with SKIP LOCKED, which never waits. Lock late, but before the check:
+what a decision rests on is read after the lock. FOR NO KEY UPDATE throughout, because no key changes and foreign keys
+need not wait.
 """
 
 from collections.abc import Iterable

@@ -84,7 +84,8 @@ def read(after: Position = BEGINNING, limit: int = 100) -> list[Event]:
     """The next events of the bound tenant after a position, oldest first; go on from `position(events[-1])`.
 
     Rows of transactions that began before the oldest still running one are final; younger ones wait until it ends.
-    A plain `id > last` would lose the slower of two transactions for ever.
+    A plain `id > last` would lose the slower of two transactions for ever. The order is the transactions': where one waited for
+    another's lock, its later event can stand first. The order of one subject's events is that of their ids, and of `version`.
     Source: PostgreSQL's documentation, "Transaction ID and Snapshot Information Functions".
     """
     finished = RawSQL("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", (), output_field=models.BigIntegerField())

@@ -4,7 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from django.conf import settings
@@ -52,11 +52,13 @@ class Source:
                 yield node
 
 
+@cache
 def product() -> list[Source]:
     """Every file that is delivered."""
     return [Source(path) for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+@cache
 def everything() -> list[Source]:
     """The product and its tests."""
     return [*product(), *(Source(path) for path in sorted((ROOT / "tests").rglob("*.py"))), Source(ROOT / "manage.py")]
