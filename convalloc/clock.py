@@ -1,6 +1,6 @@
-"""The time that decisions rest on: the database's, one for all workers."""
+"""The time that decisions rest on: the database's, one for all workers. And how a time is spelled for others."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connection
 
@@ -11,3 +11,8 @@ def now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         (instant,) = cursor.fetchone()
     return instant  # type: ignore[no-any-return]
+
+
+def instant(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and Z: the one spelling of time on the wire and in the event log."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
 
@@ -50,9 +52,11 @@ def log_level(text: str) -> str:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A parser for a whole number from low to high."""
+    """A parser for a whole number from low to high, in plain digits."""
 
     def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise ValueError(f"{text!r} is not a whole number")
         value = int(text)
         if not low <= value <= high:
             raise ValueError(f"{value} is not from {low} to {high}")
@@ -60,6 +64,39 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
     return parse
 
+
+def server_url(*schemes: str) -> Callable[[str], str]:
+    """A parser for the URL of a server; what it refuses it does not repeat, because a URL holds a password."""
+
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            known = parts.scheme in schemes and "://" in text and parts.port != 0 and bool(parts.hostname or parts.path.strip("/"))
+        except ValueError:  # a port that is no number
+            known = False
+        if not known:
+            raise ValueError(f"that is no URL like {schemes[0]}://user:password@host:port/name")
+        return text
+
+    return parse
+
+
+def origins(text: str) -> list[str]:
+    """Comma separated origins: a scheme and a host, without a path."""
+    found = words(text)
+    if wrong := [origin for origin in found if not re.fullmatch(r"https?://[^/\s?#@]+", origin)]:
+        raise ValueError(f"{', '.join(wrong)} is no origin like https://desk.example.com")
+    return found
+
+
+def existing_file(text: str) -> str:
+    """A file that was named must be there: settings that are silently not read become defaults."""
+    if not Path(text).is_file():
+        raise ValueError(f"there is no file {text}")
+    return text
+
+
+POSTGRES = server_url("postgresql", "postgres")
 
 # name: (parser, default, unit and reason). The README's table and .env.example are tested against this.
 DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
@@ -71,12 +108,12 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "DEBUG": (switch, False, "true shows Django's debug pages; never in production"),
     "SECRET_KEY": (str, "", "signs sessions; required outside development, 50 characters or more"),
     "ALLOWED_HOSTS": (words, ["127.0.0.1", "localhost"], "host names the API answers to, comma separated"),
-    "ALLOWED_ORIGINS": (words, [], "browser origins that may call the API (CORS), exact, comma separated; empty: none"),
+    "ALLOWED_ORIGINS": (origins, [], "browser origins that may call the API (CORS), exact, comma separated; empty: none"),
     "PORT": (whole(1, 65535), 8000, "TCP port of the API"),
-    "DATABASE_URL": (str, "", "PostgreSQL as the runtime role (neither owner nor BYPASSRLS); empty: the embedded server"),
-    "DATABASE_OWNER_URL": (str, "", "PostgreSQL as the owner of the tables, for `manage.py migrate` only; empty: DATABASE_URL"),
+    "DATABASE_URL": (POSTGRES, "", "PostgreSQL as the runtime role (neither owner nor BYPASSRLS); empty: the embedded server"),
+    "DATABASE_OWNER_URL": (POSTGRES, "", "PostgreSQL as the owner of the tables, for `manage.py migrate` only; empty: DATABASE_URL"),
     "DATABASE_CONN_MAX_AGE": (whole(0, 86400), None, "seconds a connection lives; empty: for ever, because a new one costs 4 ms a request"),
-    "REDIS_URL": (str, "", "Celery's broker; empty: the embedded server"),
+    "REDIS_URL": (server_url("redis", "rediss", "redis+socket"), "", "Celery's broker; empty: the embedded server"),
     "EMBEDDED_DIR": (str, "", "folder of the embedded servers' data; empty: var/ beside manage.py"),
     "LOG_LEVEL": (log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
@@ -90,7 +127,7 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         100,
         "candidates a pick reads of one inbox at a time; bounds reading, never what is locked",
     ),
-    "ENV_FILE": (str, str(BASE_DIR / ".env"), "the file with further settings, named in the environment; empty: none"),
+    "ENV_FILE": (existing_file, str(BASE_DIR / ".env"), "the file with further settings, named in the environment; empty: none"),
 }
 
 # Names that only docker-compose.yml reads. They are known, so that one .env serves both.
@@ -102,11 +139,17 @@ COMPOSE_ONLY = {
 
 
 def read_env_file(path: str) -> None:
-    """Take the settings of the .env file; a name that is not declared stops the start."""
+    """Take the settings of the .env file; a name that is not declared, or a line that is no setting, stops the start."""
     if not path or not Path(path).is_file():
         return
-    names = re.findall(r"^(?:export )?([A-Za-z_][A-Za-z0-9_]*)=", Path(path).read_text(), re.MULTILINE)
-    if unknown := sorted(set(names) - DECLARED.keys() - COMPOSE_ONLY.keys()):
+    names = set()
+    for number, line in enumerate(Path(path).read_text(encoding="utf8").splitlines(), start=1):
+        if line.strip() and not line.startswith("#"):
+            setting = re.match(r"(?:export )?([A-Za-z0-9_]+)=", line)
+            if setting is None:
+                raise ImproperlyConfigured(f"{path}, line {number} is no NAME=value, without spaces around the name.")
+            names.add(setting[1])
+    if unknown := sorted(names - DECLARED.keys() - COMPOSE_ONLY.keys()):
         raise ImproperlyConfigured(f"{path} sets {', '.join(unknown)}, which convalloc does not know. Known: {', '.join(DECLARED)}.")
     environ.Env.read_env(path)
 
@@ -145,6 +188,7 @@ WSGI_APPLICATION = "convalloc.wsgi.application"
 APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["convalloc.formats"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -154,8 +198,9 @@ INSTALLED_APPS = [
     "labels",
     "operators",
     "tenants",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "operators.apps.ConsoleConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -292,6 +337,36 @@ TEMPLATES = [
         },
     }
 ]
+NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
+    "Work": [
+        ("Conversations", "forum", "conversations_conversation"),
+        ("Grace periods", "hourglass_top", "conversations_graceperiod"),
+        ("Assignments", "assignment_ind", "conversations_assignment"),
+    ],
+    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "Organisation": [
+        ("Inboxes", "inbox", "tenants_inbox"),
+        ("Labels", "label", "labels_label"),
+        ("Settings", "tune", "tenants_tenant"),
+        ("Events", "history", "tenants_event"),
+    ],
+}
+UNFOLD = {
+    "SITE_TITLE": "convalloc",
+    "SITE_HEADER": "convalloc",
+    "SITE_SUBHEADER": "Who answers whom",
+    "SITE_SYMBOL": "forum",
+    "SITE_URL": None,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": group,
+                "items": [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} for name, icon, page in items],
+            }
+            for group, items in NAVIGATION.items()
+        ],
+    },
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -5,15 +5,13 @@ All three hold the operator's lock first, so that no work slips past an OFFLINE,
 
 from convalloc import clock
 from conversations import lifecycle, queue
-from conversations.errors import HeldByAnother, wrong_state
+from conversations.errors import HeldByAnother
 from conversations.lifecycle import Override
-from conversations.models import Assignment, Conversation
+from conversations.models import Conversation
 from conversations.states import State
 from operators import presence
 from operators.models import Operator, OperatorStatus
 from tenants.models import Tenant
-
-Source = Assignment.Source
 
 
 def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
@@ -26,7 +24,7 @@ def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
     conversation = queue.lock_best(operator_id, tenant)
     if conversation is None:
         return None
-    return lifecycle.hand_to(target, conversation, Source.AUTO, "conversation.allocated", clock.now())
+    return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
 
 
 def claim(operator_id: int, conversation_id: int) -> Conversation:
@@ -34,15 +32,15 @@ def claim(operator_id: int, conversation_id: int) -> Conversation:
 
     Raises Missing, NotSubscribed, HeldByAnother, AlreadyResolved, OperatorDisabled, OperatorNotAvailable.
     """
-    return _give(conversation_id, presence.lock(operator_id), Source.CLAIM, "conversation.claimed", Override())
+    return _give(conversation_id, presence.lock(operator_id), "claim", Override())
 
 
 def assign(operator_id: int, conversation_id: int, *, override: Override = Override()) -> Conversation:  # noqa: B008  immutable
     """A manager gives a waiting conversation to an operator. Raises as `claim`, and ForceNeedsReason."""
-    return _give(conversation_id, presence.lock(operator_id), Source.MANAGER, "conversation.assigned", override)
+    return _give(conversation_id, presence.lock(operator_id), "assign", override)
 
 
-def _give(conversation_id: int, target: OperatorStatus, source: str, kind: str, override: Override) -> Conversation:
+def _give(conversation_id: int, target: OperatorStatus, act: str, override: Override) -> Conversation:
     conversation = queue.lock(conversation_id)
     if conversation.assigned_operator_id == target.operator_id:
         return conversation
@@ -51,6 +49,4 @@ def _give(conversation_id: int, target: OperatorStatus, source: str, kind: str, 
         raise HeldByAnother(
             holder=str(Operator.objects.get(pk=conversation.assigned_operator_id)), operator_id=conversation.assigned_operator_id
         )
-    if conversation.state != State.QUEUED:
-        raise wrong_state(State.QUEUED, conversation.state)
-    return lifecycle.hand_to(target, conversation, source, kind, clock.now(), cause=override.reason)
+    return lifecycle.hand_to(target, conversation, lifecycle.step(act, conversation), clock.now(), cause=override.reason)

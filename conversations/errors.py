@@ -1,6 +1,7 @@
 """How this floor refuses: one class per refusal; its docstring is the message."""
 
 from convalloc.errors import DomainError, Forbidden, Invalid
+from conversations import states
 from conversations.states import State
 
 
@@ -59,8 +60,8 @@ class LabelOfAnotherInbox(DomainError):
     code = "label_of_another_inbox"
 
 
-def wrong_state(needed: State, state: str) -> DomainError:
-    """The refusal of an act that leaves `needed` when the conversation is in another state."""
+def wrong_state(act: str, state: str) -> DomainError:
+    """The refusal of an act that has no move from this state."""
     if state == State.RESOLVED:
         return AlreadyResolved()
-    return NotQueued(state=state) if needed is State.QUEUED else NotAllocated(state=state)
+    return NotQueued(state=state) if State.QUEUED in states.left_by(act) else NotAllocated(state=state)

@@ -12,8 +12,8 @@ from convalloc import clock
 from conversations import deadlines, lifecycle, queue
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
-from operators import presence
-from operators.models import OperatorStatus, Status
+from operators import presence, staff
+from operators.models import Operator, OperatorStatus, Status
 from tenants import isolation
 from tenants.models import Tenant
 
@@ -44,6 +44,13 @@ def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: st
     return row
 
 
+def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
+    """Close an account: nobody signs in with it, and what it held goes the way of an absence. Raises Missing, OwnRights."""
+    operator = staff.change(operator_id, by=by, is_active=False)
+    change_status(operator_id, Status.OFFLINE, tenant, cause="account_closed")
+    return operator
+
+
 def open_for(operator_id: int, tenant: Tenant, *, reason: str = "offline") -> int:
     """Open a period for each conversation that the operator holds and that has none; their number. Under the operator's lock."""
     held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
@@ -69,15 +76,16 @@ def expire_due(limit: int = 500) -> Counts:
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
     total = Counts()
     for tenant_id in tenant_ids:
-        done = Counts(released=limit)
-        while sum(done) >= limit:
+        found = limit
+        while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
             with isolation.act_as(tenant_id):
-                done = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
+                done, found = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
             total += done
     return total
 
 
-def _expire_round(tenant: Tenant, limit: int) -> Counts:
+def _expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
+    """What was done about the next `limit` periods that are due, and how many of them there were."""
     open_and_due = GracePeriod.objects.filter(ended_at__isnull=True, expires_at__lte=clock.now())
     suspects = list(open_and_due.order_by("expires_at", "pk")[:limit])
     status = presence.lock_many({row.operator_id for row in suspects})
@@ -92,6 +100,6 @@ def _expire_round(tenant: Tenant, limit: int) -> Counts:
         elif not Assignment.objects.filter(pk=period.assignment_id, ended_at__isnull=True).exists():
             counts += Counts(closed=deadlines.close([period], EndReason.ASSIGNMENT_ENDED, now))
         else:
-            lifecycle.requeue(conversation, tenant, now, Assignment.EndReason.GRACE_EXPIRED, "conversation.requeued", cause="grace_expired")
+            lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause="grace_expired")
             counts += Counts(released=deadlines.close([period], EndReason.EXPIRED, now))
-    return counts
+    return counts, len(suspects)

@@ -10,7 +10,8 @@ from labels.models import Label
 
 def attach(conversation_id: int, label_id: int) -> Conversation:
     """Put a label on; what wears it already stays as it is. Raises Missing, LabelOfAnotherInbox."""
-    conversation, label = _pair(conversation_id, label_id)
+    conversation = queue.lock(conversation_id)
+    label = _fitting(catalogue.lock(label_id), conversation)
     worn = lifecycle.worn_labels(conversation)
     _, new = ConversationLabel.objects.get_or_create(
         conversation_id=conversation.pk, label_id=label.pk, defaults={"inbox_id": label.inbox_id}
@@ -23,7 +24,8 @@ def attach(conversation_id: int, label_id: int) -> Conversation:
 
 def detach(conversation_id: int, label_id: int) -> Conversation:
     """Take a label off; what does not wear it stays as it is. Raises Missing, LabelOfAnotherInbox."""
-    conversation, label = _pair(conversation_id, label_id)
+    conversation = queue.lock(conversation_id)
+    label = _fitting(catalogue.find(label_id), conversation)
     worn = lifecycle.worn_labels(conversation)
     gone, _ = ConversationLabel.objects.filter(conversation_id=conversation.pk, label_id=label.pk).delete()
     if not gone:
@@ -33,14 +35,13 @@ def detach(conversation_id: int, label_id: int) -> Conversation:
 
 
 def retire(label: Label) -> None:
-    """Take a label off everything and out of the catalogue; the one event `label.deleted` stands for all of it."""
+    """Take a label off everything and out of the catalogue; the one event `label.deleted` stands for all of it. Raises Missing."""
+    label = catalogue.lock(label.pk)
     ConversationLabel.objects.filter(label_id=label.pk).delete()
     catalogue.retire(label)
 
 
-def _pair(conversation_id: int, label_id: int) -> tuple[Conversation, Label]:
-    conversation = queue.lock(conversation_id)
-    label = catalogue.find(label_id)
+def _fitting(label: Label, conversation: Conversation) -> Label:
     if label.inbox_id != conversation.inbox_id:
         raise LabelOfAnotherInbox
-    return conversation, label
+    return label

@@ -1,5 +1,7 @@
 """A conversation's life, act by act. Each act is one function: lock, refuse, change, announce, in the caller's transaction.
 
+An act changes the state by a move of the table in conversations.states, found by `step`, and by nothing else.
+
 Whatever ends an assignment ends its grace period too, so that no deadline outlives the work it is about.
 Repeating an act whose effect already stands changes nothing and appends no event.
 """
@@ -9,19 +11,32 @@ from typing import Any, NamedTuple
 
 from convalloc import clock
 from convalloc.errors import Missing
-from conversations import deadlines, queue
+from conversations import deadlines, queue, states
 from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.priority import Weights
-from conversations.states import State
-from labels.models import Label
+from conversations.states import TRANSITIONS, Transition
+from labels import catalogue
 from operators import desk, presence
 from operators.errors import NotSubscribed
 from operators.models import Operator, OperatorStatus, Status
 from tenants import eventlog
 from tenants.models import Event, Inbox, Tenant
 
-STATE_KINDS = ("created", "allocated", "claimed", "assigned", "reassigned", "deallocated", "requeued", "moved", "resolved", "reopened")
+MOVES = [f"conversation.{move.event}" for move in TRANSITIONS]
+SOURCE = {
+    "allocate": Assignment.Source.AUTO,
+    "claim": Assignment.Source.CLAIM,
+    "assign": Assignment.Source.MANAGER,
+    "reassign": Assignment.Source.MANAGER,
+}
+END_REASON = {
+    "resolve": Assignment.EndReason.RESOLVED,
+    "reassign": Assignment.EndReason.REASSIGNED,
+    "deallocate": Assignment.EndReason.DEALLOCATED,
+    "move": Assignment.EndReason.MOVED,
+    "expire": Assignment.EndReason.GRACE_EXPIRED,
+}
 
 
 class Override(NamedTuple):
@@ -51,14 +66,13 @@ def resolve(conversation_id: int, *, by: Operator) -> Conversation:
     conversation = queue.lock(conversation_id)
     if repeats(conversation, "conversation.resolved", by):
         return conversation
-    if conversation.state == State.RESOLVED:
-        raise wrong_state(State.ALLOCATED, conversation.state)
+    move = step("resolve", conversation)
     if not by.is_manager and conversation.assigned_operator_id != by.pk:
         raise NotTheHolder
 
     now = clock.now()
-    end_assignment(conversation, Assignment.EndReason.RESOLVED, now)
-    return write(conversation, "conversation.resolved", now, state=State.RESOLVED, assigned_operator_id=None, resolved_at=now)
+    end_assignment(conversation, move, now)
+    return enter(conversation, move, now, assigned_operator_id=None, resolved_at=now)
 
 
 def deallocate(conversation_id: int, *, by: Operator, cause: str = "") -> Conversation:
@@ -66,26 +80,21 @@ def deallocate(conversation_id: int, *, by: Operator, cause: str = "") -> Conver
     conversation = queue.lock(conversation_id)
     if repeats(conversation, "conversation.deallocated", by):
         return conversation
-    if conversation.state != State.ALLOCATED:
-        raise wrong_state(State.ALLOCATED, conversation.state)
-
-    now = clock.now()
-    return requeue(conversation, by.tenant, now, Assignment.EndReason.DEALLOCATED, "conversation.deallocated", cause=cause)
+    return requeue(conversation, step("deallocate", conversation), by.tenant, clock.now(), cause=cause)
 
 
 def reassign(conversation_id: int, operator_id: int, *, override: Override = Override()) -> Conversation:  # noqa: B008  immutable
     """Another operator takes over at once. Raises Missing, NotAllocated, OperatorNotAvailable, NotSubscribed, ForceNeedsReason."""
     target = presence.lock(operator_id)
     conversation = queue.lock(conversation_id)
-    if conversation.state != State.ALLOCATED:
-        raise wrong_state(State.ALLOCATED, conversation.state)
+    move = step("reassign", conversation)
     if conversation.assigned_operator_id == operator_id:
         return conversation
     admit(target, conversation, override)
 
     now = clock.now()
-    end_assignment(conversation, Assignment.EndReason.REASSIGNED, now)
-    return hand_to(target, conversation, Assignment.Source.MANAGER, "conversation.reassigned", now, cause=override.reason)
+    end_assignment(conversation, move, now)
+    return hand_to(target, conversation, move, now, cause=override.reason)
 
 
 def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversation, list[str]]:
@@ -97,24 +106,31 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
     inbox = Inbox.objects.filter(pk=inbox_id).first()
     if inbox is None:
         raise Missing(what="Inbox")
-    if conversation.state == State.RESOLVED:
-        raise wrong_state(State.QUEUED, conversation.state)
+    onwards = step("move", conversation)
     if conversation.inbox_id == inbox_id:
         return conversation, []
 
-    now = clock.now()
-    worn = list(Label.objects.filter(pk__in=worn_labels(conversation)).order_by("name"))
-    kept = list(Label.objects.filter(inbox_id=inbox_id, name__in=[label.name for label in worn]))
+    locked = catalogue.lock_with_namesakes(worn_labels(conversation), inbox_id)
+    kept = [label for label in locked if label.inbox_id == inbox_id]
+    worn = [label for label in locked if label.inbox_id != inbox_id]
     ConversationLabel.objects.filter(conversation_id=conversation.pk).delete()
-    labels = sorted(label.pk for label in worn), sorted(label.pk for label in kept)
-    moved = requeue(conversation, by.tenant, now, Assignment.EndReason.MOVED, "conversation.moved", labels=labels, inbox_id=inbox_id)
+    labels = [label.pk for label in worn], [label.pk for label in kept]
+    moved = requeue(conversation, onwards, by.tenant, clock.now(), labels=labels, inbox_id=inbox_id)
     ConversationLabel.objects.bulk_create(
         ConversationLabel(tenant_id=by.tenant_id, conversation_id=conversation.pk, label_id=label.pk, inbox_id=inbox_id) for label in kept
     )
-    return moved, [label.name for label in worn if label.name not in {label.name for label in kept}]
+    return moved, sorted({label.name for label in worn} - {label.name for label in kept})
 
 
 # --- what the acts, and the rooms above, are made of ---------------------------------------------
+
+
+def step(act: str, conversation: Conversation) -> Transition:
+    """The move that an act makes from where the conversation stands. Under its lock. Raises NotQueued, NotAllocated, AlreadyResolved."""
+    move = states.find(act, conversation.state)
+    if move is None:
+        raise wrong_state(act, conversation.state)
+    return move
 
 
 def admit(target: OperatorStatus, conversation: Conversation, override: Override = Override()) -> None:  # noqa: B008  immutable
@@ -134,7 +150,7 @@ def admit(target: OperatorStatus, conversation: Conversation, override: Override
 
 
 def refuse_absent(target: OperatorStatus) -> None:
-    """Only an available operator whose account is active gets work. Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable."""
+    """Only an available operator whose account is active gets work. Raises OperatorDisabled, OperatorNotAvailable."""
     refuse_disabled(target)
     if target.status != Status.AVAILABLE:
         raise OperatorNotAvailable(status=target.status)
@@ -146,37 +162,41 @@ def refuse_disabled(target: OperatorStatus) -> None:
         raise OperatorDisabled
 
 
-def hand_to(target: OperatorStatus, conversation: Conversation, source: str, kind: str, now: datetime, *, cause: str = "") -> Conversation:
+def hand_to(target: OperatorStatus, conversation: Conversation, move: Transition, now: datetime, *, cause: str = "") -> Conversation:
     """Start an assignment. Under both locks, after the checks. Work forced on an offline operator has its grace period from the start."""
     tenant = target.operator.tenant
     assignment = Assignment.objects.create(
         conversation_id=conversation.pk,
         operator_id=target.operator_id,
-        source=source,
+        source=SOURCE[move.act],
         started_at=now,
         score_at_start=Weights.of(tenant).score(conversation.credit, conversation.waits_from, now),
         waited_seconds_at_start=max(0.0, (now - conversation.waits_from).total_seconds()),
     )
     if target.status == Status.OFFLINE:
         deadlines.open_for([assignment], tenant, now)
-    return write(conversation, kind, now, cause=cause, state=State.ALLOCATED, assigned_operator_id=target.operator_id)
+    return enter(conversation, move, now, cause=cause, assigned_operator_id=target.operator_id)
 
 
-def requeue(
-    conversation: Conversation, tenant: Tenant, now: datetime, reason: str, kind: str, *, cause: str = "", **changes: Any
-) -> Conversation:
+def requeue(conversation: Conversation, move: Transition, tenant: Tenant, now: datetime, **changes: Any) -> Conversation:
     """Back to the queue, or on in it: whoever held it holds it no longer; score and place are computed anew from the old credit."""
-    end_assignment(conversation, reason, now)
+    end_assignment(conversation, move, now)
     place = queue.place(conversation, tenant, now)
-    return write(conversation, kind, now, place=place, cause=cause, state=State.QUEUED, assigned_operator_id=None, **changes)
+    return enter(conversation, move, now, place=place, assigned_operator_id=None, **changes)
 
 
-def end_assignment(conversation: Conversation, reason: str, now: datetime) -> None:
+def end_assignment(conversation: Conversation, move: Transition, now: datetime) -> None:
     """End the open assignment, if there is one, and its grace period with it. Under the conversation's lock."""
+    reason = END_REASON[move.act]
     Assignment.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True).update(ended_at=now, end_reason=reason)
     if reason != Assignment.EndReason.GRACE_EXPIRED:
         periods = GracePeriod.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True)
         deadlines.close(list(periods), GracePeriod.EndReason.ASSIGNMENT_ENDED, now)
+
+
+def enter(conversation: Conversation, move: Transition, now: datetime, **changes: Any) -> Conversation:
+    """Change the state by a move of the table, with what changes along with it."""
+    return write(conversation, f"conversation.{move.event}", now, state=move.enters, **changes)
 
 
 def worn_labels(conversation: Conversation) -> list[int]:
@@ -213,7 +233,6 @@ def write(
 
 def repeats(conversation: Conversation, kind: str, by: Operator) -> bool:
     """Whether the last change of state was this very act by this very person: a retry, not a conflict."""
-    kinds = [f"conversation.{name}" for name in STATE_KINDS]
-    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=kinds).order_by("-transaction", "-id")
+    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=MOVES).order_by("-id")
     last = timeline.values_list("kind", "actor_id").first()
     return last == (kind, by.pk)

@@ -22,7 +22,7 @@ from operators.models import Operator
 from tenants import isolation
 from tenants.models import Tenant
 
-FIRST_LOOK = 16  # candidates per head and inbox: more than the neighbours that pick at the same time
+FIRST_LOOK = 16  # candidates: more than the neighbours that pick at the same time
 
 # The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.Weights.
 #   1 by rank: the bulk                    2 saturated: flagged by the tick, by credit alone
@@ -53,9 +53,12 @@ HEADS = """
       ) h
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s
 """
+# The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
 # LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
 PICK = """
-    WITH heads AS MATERIALIZED ({heads})
+    WITH heads AS MATERIALIZED (
+        SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT %(look)s
+    )
     SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
      WHERE c.state = 'QUEUED'
      ORDER BY h.effective DESC, h.waits_from, h.id

@@ -1,6 +1,6 @@
 """How this floor refuses."""
 
-from convalloc.errors import DomainError, Forbidden, Kind
+from convalloc.errors import DomainError, Forbidden, Kind, violates
 
 
 class UnknownCaller(DomainError):
@@ -38,3 +38,16 @@ class NotYourInbox(Forbidden):
     """You do not have permission to see this inbox: you are not subscribed to it"""
 
     code = "not_your_inbox"
+
+
+@violates("operators_email_key")
+class EmailTaken(DomainError):
+    """This email address cannot be used: an account has it already"""
+
+    code = "email_taken"
+
+
+class OwnRights(Forbidden):
+    """You cannot change your own role or close your own account: ask another administrator"""
+
+    code = "own_rights"

@@ -1,5 +1,6 @@
 """The ground: who works here, where they answer, and whether they are at their desk."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -7,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
+from operators import rights
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Inbox, OwnedForeignKey, OwnedManager, TenantOwned
 
@@ -87,17 +89,26 @@ class Operator(AbstractBaseUser, TenantOwned):
         """May open the console."""
         return self.is_active and self.is_manager
 
+    def get_full_name(self) -> str:
+        """What the console calls them."""
+        return self.name
+
+    @property
+    def console_rights(self) -> str:
+        """Which column of operators.rights is theirs; an operator has none."""
+        return "PLATFORM" if self.is_superuser else self.role
+
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """The console asks per model and act; what a row's tenant allows is the walls' affair."""
-        return self.is_staff
+        return self.is_staff and rights.may(self.console_rights, perm)
 
-    def has_perms(self, perms: list[str], obj: Any = None) -> bool:
-        """As has_perm."""
-        return self.is_staff
+    def has_perms(self, perms: Iterable[str], obj: Any = None) -> bool:
+        """All of them."""
+        return all(self.has_perm(perm, obj) for perm in perms)
 
     def has_module_perms(self, app_label: str) -> bool:
-        """As has_perm."""
-        return self.is_staff
+        """Whether anything of an app is open to them."""
+        return self.is_staff and rights.sees_app(self.console_rights, app_label)
 
 
 class OperatorStatus(TenantOwned):

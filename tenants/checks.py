@@ -1,16 +1,26 @@
-"""System checks: every table of ours stands behind its walls, and the runtime role cannot climb them."""
+"""System checks: every table of ours stands behind its walls, and the runtime role cannot climb them.
 
-from collections.abc import Sequence
+The database is asked by `manage.py check --database default --deploy`; a plain `check` looks at the models alone.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, models
 
-from tenants.models import OwnedForeignKey, Tenant, TenantOwned
+from tenants.models import OwnedForeignKey, OwnedManager, Tenant, TenantOwned
+from tenants.walls import BOUND_TENANT, runtime_role
 
-OUR_APPS = {"tenants", "operators", "labels", "conversations"}
+
+def our_models() -> list[type[models.Model]]:
+    """Every model of an app that lives in this project, and not in a library."""
+    ours = [config for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR]
+    return [model for config in ours for model in config.get_models()]
 
 
 def owned_models() -> list[type[TenantOwned]]:
@@ -20,79 +30,89 @@ def owned_models() -> list[type[TenantOwned]]:
 
 @register(Tags.models)
 def every_model_is_owned(app_configs: Any, **_: Any) -> Sequence[CheckMessage]:
-    """A model of ours is a TenantOwned, and refers to others only through OwnedForeignKey."""
-    found: list[CheckMessage] = []
-    for model in apps.get_models():
-        if model._meta.app_label not in OUR_APPS or model is Tenant:
-            continue
-        if not issubclass(model, TenantOwned):
-            found.append(
-                Error(
-                    f"{model._meta.label} is not TenantOwned.",
-                    hint="class X(TenantOwned): gives it the tenant and the scope.",
-                    id="tenants.E001",
-                )
-            )
-            continue
-        for field in model._meta.local_fields:
-            if field.is_relation and field.name != "tenant" and not isinstance(field, OwnedForeignKey):
-                hint = "A plain foreign key accepts another tenant's row: write OwnedForeignKey."
-                found.append(Error(f"{model._meta.label}.{field.name} is no OwnedForeignKey.", hint=hint, id="tenants.E001"))
-    return found
+    """A model of ours is a TenantOwned, refers to others only through OwnedForeignKey, and is asked for only through the scope."""
+    return [fault for model in our_models() if model is not Tenant for fault in faults_of(model)]
+
+
+def faults_of(model: type[models.Model]) -> Iterator[Error]:
+    """What is wrong with one model's walls, as far as Python sees them."""
+    if not issubclass(model, TenantOwned):
+        hint = "class X(TenantOwned): gives it the tenant and the scope."
+        yield Error(f"{model._meta.label} is not TenantOwned.", hint=hint, id="tenants.E001")
+        return
+    for field in [*model._meta.local_fields, *model._meta.local_many_to_many]:
+        if field.is_relation and field.name != "tenant" and not isinstance(field, OwnedForeignKey):
+            hint = "A plain reference accepts another tenant's row: write OwnedForeignKey, and a model of its own for many to many."
+            yield Error(f"{model._meta.label}.{field.name} is no OwnedForeignKey.", hint=hint, id="tenants.E001")
+    for manager in [*model._meta.managers, model._base_manager]:
+        if not isinstance(manager, OwnedManager):
+            hint = "Derive the manager from OwnedManager, and Meta from TenantOwned.Meta."
+            yield Error(f"{model._meta.label}.{manager.name} does not ask for a tenant.", hint=hint, id="tenants.E001")
 
 
 @register(Tags.database)
 def every_table_has_its_walls(app_configs: Any, databases: Sequence[str] | None, **_: Any) -> Sequence[CheckMessage]:
-    """In the database: policy present, ENABLE and FORCE on, physical key led by tenant_id."""
+    """In the database: the policy as walls.Raise writes it and no other, ENABLE and FORCE on, the key led by tenant_id."""
     if not databases or "default" not in databases:
         return []
     with connections["default"].cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT t.relname,
-                   t.relrowsecurity AND t.relforcerowsecurity,
-                   EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = t.oid AND p.polname = 'tenant_wall'),
-                   (SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = i.indkey[0]
-                     WHERE i.indrelid = t.oid AND i.indisprimary)
-              FROM pg_class t
-             WHERE t.relkind IN ('r', 'p') AND t.relnamespace = 'public'::regnamespace
-            """
-        )
-        tables = {name: facts for name, *facts in cursor.fetchall()}
-    found: list[CheckMessage] = []
-    for table in [Tenant._meta.db_table, *(model._meta.db_table for model in owned_models())]:
-        if table not in tables:
-            continue  # not migrated yet: `migrate` runs this check before it makes the table
-        forced, policy, key = tables[table]
-        if not (forced and policy) or (table != Tenant._meta.db_table and key != "tenant_id"):
+        return list(missing_walls(cursor))
+
+
+def missing_walls(cursor: Any) -> Iterator[Error]:
+    """What is wrong with the tables' walls. A table that is not migrated yet has no fault."""
+    cursor.execute(
+        """
+        SELECT t.relname, t.relrowsecurity AND t.relforcerowsecurity AS forced, a.attname AS key,
+               (SELECT pg_get_expr(p.polqual, t.oid) FROM pg_policy p
+                 WHERE p.polrelid = t.oid AND p.polname = 'tenant_wall' AND p.polcmd = '*' AND p.polroles = '{0}'
+                   AND pg_get_expr(p.polqual, t.oid) = pg_get_expr(p.polwithcheck, t.oid)) AS policy,
+               (SELECT string_agg(p.polname, ', ') FROM pg_policy p
+                 WHERE p.polrelid = t.oid AND p.polname <> 'tenant_wall' AND p.polpermissive
+                   AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id)
+                                WHERE r.id = 0 OR pg_has_role(coalesce(nullif(%s, ''), current_user), r.id, 'MEMBER'))) AS gaps
+          FROM pg_class t
+          LEFT JOIN pg_index i ON i.indrelid = t.oid AND i.indisprimary
+          LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = i.indkey[0]
+         WHERE t.relkind IN ('r', 'p') AND t.relnamespace = 'public'::regnamespace
+        """,
+        [runtime_role()],
+    )
+    tables = {name: facts for name, *facts in cursor.fetchall()}
+    columns = {Tenant._meta.db_table: "id"} | {model._meta.db_table: "tenant_id" for model in owned_models()}
+    for table in columns.keys() & tables.keys():
+        forced, key, policy, gaps = tables[table]
+        if not forced or key != columns[table] or _bare(policy or "") != _bare(f"{columns[table]} = {BOUND_TENANT}") or gaps:
+            facts = f"forced: {forced}, policy: {policy}, other ways in: {gaps}, key led by: {key}"
             hint = "End its migration with tenants.walls.Raise('ModelName')."
-            found.append(
-                Error(
-                    f"The table {table} lacks a wall (forced: {forced}, policy: {policy}, key led by: {key}).", hint=hint, id="tenants.E002"
-                )
-            )
-    return found
+            yield Error(f"The table {table} lacks a wall ({facts}).", hint=hint, id="tenants.E002")
+
+
+def _bare(expression: str) -> str:
+    """An expression without what Postgres adds when it prints it: casts of literals, parentheses, capitals."""
+    return re.sub(r"::text|[()\s]", "", expression).lower()
 
 
 @register(Tags.security, deploy=True)
 def the_runtime_role_cannot_climb(app_configs: Any, **_: Any) -> Sequence[CheckMessage]:
-    """The role of DATABASE_URL is neither superuser nor BYPASSRLS, and neither owns our tables nor belongs to who does."""
+    """The role of DATABASE_URL cannot become one that row level security does not bind, nor the owner of our tables."""
     try:
         with connections["default"].cursor() as cursor:
             cursor.execute(
                 """
-                SELECT current_user, r.rolsuper OR r.rolbypassrls,
-                       EXISTS (SELECT 1 FROM pg_class t
+                SELECT current_user,
+                       EXISTS (SELECT FROM pg_roles r WHERE (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole)
+                                  AND pg_has_role(current_user, r.oid, 'MEMBER')),
+                       EXISTS (SELECT FROM pg_class t
                                 WHERE t.relnamespace = 'public'::regnamespace AND t.relkind IN ('r', 'p')
                                   AND pg_has_role(current_user, t.relowner, 'MEMBER'))
-                  FROM pg_roles r WHERE r.rolname = current_user
                 """
             )
             role, bypasses, owns = cursor.fetchone()
     except DatabaseError as error:
         return [Warning(f"The runtime role could not be checked: {error}", hint="Run this where DATABASE_URL answers.", id="tenants.W001")]
     if bypasses or owns:
-        reason = "is a superuser or has BYPASSRLS" if bypasses else "owns the tables, or is a member of who does"
+        reason = "is, or can become, a superuser, BYPASSRLS or CREATEROLE" if bypasses else "owns the tables, or is a member of who does"
         hint = "Set DATABASE_URL to a plain role and DATABASE_OWNER_URL to the owner; convalloc/embedded/roles.sql makes both."
         return [Error(f"The runtime role {role} {reason}: it can bypass row level security.", hint=hint, id="tenants.E003")]
     return []

@@ -33,8 +33,11 @@ def transaction_without_tenant() -> Iterator[None]:
     token = _tenant_id.set(None)
     try:
         with transaction.atomic():
+            if nested:  # raw SQL too sees nothing of the outer tenant
+                _tell_postgres(None)
             yield
-            if nested and not connection.needs_rollback:  # a savepoint's end keeps SET LOCAL; its rollback, and a transaction's end, do not
+            # A savepoint's end keeps SET LOCAL; its rollback, and a transaction's end, do not.
+            if nested and not transaction.get_rollback():
                 _tell_postgres(before)
     finally:
         _tenant_id.reset(token)

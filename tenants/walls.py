@@ -14,7 +14,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
@@ -22,7 +22,8 @@ from psycopg import sql
 
 BOUND_TENANT = "nullif(current_setting('app.tenant_id', true), '')::bigint"
 APPEND_ONLY = {"events"}  # the audit: the runtime role can add to it, and neither change nor remove
-READ_ONLY = {"django_migrations"}  # /health/ready compares it with the code
+# Django's tables that all tenants share: only the owner writes them. /health/ready compares the first with the code.
+READ_ONLY = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 
 
 class Raise(Operation):
@@ -76,8 +77,8 @@ class Raise(Operation):
 class Lookup(Operation):
     """A function that answers before a tenant is bound, with ids and nothing else.
 
-    It runs as the owner of the tables (SECURITY DEFINER, fixed search_path), for whom one more policy lets rows be read
-    on the one table it `reads`. The runtime role can call it and gains no other sight.
+    It runs as the owner of the tables (SECURITY DEFINER, fixed search_path), for whom a policy of its own lets rows be read
+    on the one table it `reads`. The runtime role, and nobody else, can call it (`open_doors`), and gains no other sight.
     """
 
     reversible = True
@@ -87,6 +88,7 @@ class Lookup(Operation):
         self.returns = returns
         self.reads = reads
         self.body = body
+        self.policy = signature.split("(")[0] + "_looks_up"
 
     def deconstruct(self) -> tuple[str, list[str], dict[str, str]]:
         return type(self).__name__, [self.signature], {"returns": self.returns, "reads": self.reads, "body": self.body}
@@ -97,19 +99,18 @@ class Lookup(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        schema_editor.execute(f"DROP POLICY IF EXISTS owner_looks_up ON {self.reads}")
-        schema_editor.execute(f"CREATE POLICY owner_looks_up ON {self.reads} FOR SELECT TO CURRENT_USER USING (true)")
+        schema_editor.execute(f"CREATE POLICY {self.policy} ON {self.reads} FOR SELECT TO CURRENT_USER USING (true)")
         schema_editor.execute(
             f"CREATE FUNCTION {self.signature} RETURNS {self.returns} LANGUAGE sql STABLE SECURITY DEFINER "
             f"SET search_path = public, pg_temp AS $$ {self.body} $$"
         )
+        schema_editor.execute(f"REVOKE ALL ON FUNCTION {self.signature} FROM PUBLIC")
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        name, arguments = self.signature.rstrip(")").split("(")
-        types = ", ".join(argument.split()[-1] for argument in arguments.split(",") if argument.strip())
-        schema_editor.execute(f"DROP FUNCTION {name}({types})")
+        schema_editor.execute(f"DROP FUNCTION {self.signature}")
+        schema_editor.execute(f"DROP POLICY {self.policy} ON {self.reads}")
 
     def describe(self) -> str:
         return f"Let {self.signature} look up ids in {self.reads}"
@@ -128,14 +129,22 @@ def runtime_role() -> str:
 
 
 def open_doors(sender: AppConfig, using: str, **_: Any) -> None:
-    """Grant the runtime role its rights on every table of ours and Django's. Harmless to repeat; no TRUNCATE, which ignores policies."""
+    """Give the runtime role exactly its rights on every table of ours and Django's, taking away what it had beyond them.
+
+    Harmless to repeat. No TRUNCATE, which ignores policies.
+    """
     role, connection = runtime_role(), connections[using]
     if not role or role == connection.settings_dict.get("USER"):
         return  # one role for both: check `tenants.E003` tells under --deploy why that is no wall
     tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)} | READ_ONLY
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
-        cursor.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
+    with transaction.atomic(using=using), connection.cursor() as cursor:  # whoever works meanwhile never stands without rights
+        for statement in (
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}",
+            "GRANT USAGE ON SCHEMA public TO {}",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}",
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {}",
+        ):
+            cursor.execute(sql.SQL(statement).format(sql.Identifier(role)))
         for table in sorted(tables & set(connection.introspection.table_names(cursor))):
             rights = "SELECT" if table in READ_ONLY else "SELECT, INSERT" if table in APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
             grant = sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), sql.Identifier(table), sql.Identifier(role))

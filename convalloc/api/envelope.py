@@ -15,6 +15,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from convalloc.clock import instant as instant
+
 
 def success(data: Any, *, message: str | None = None, meta: Mapping[str, Any] | None = None, status: int = 200) -> Response:
     """An answer that did what was asked."""
@@ -41,11 +43,6 @@ def error(
     if details:
         body["details"] = dict(details)
     return Response(body, status=status)
-
-
-def instant(value: datetime) -> str:
-    """RFC 3339 in UTC with microseconds and Z: the one spelling of time on the wire."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _spell(value: Any) -> Any:

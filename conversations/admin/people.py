@@ -1,0 +1,196 @@
+"""The console's pages of people: accounts, where they answer, and whether they are there."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import password_validation
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
+
+from convalloc.console import Page, timeline
+from conversations import grace
+from conversations.models import Conversation
+from conversations.states import State
+from operators import desk, staff
+from operators.models import Operator, OperatorStatus, Role, Status, Subscription
+from tenants.models import Inbox
+
+ACCOUNT = ("email", "name", "role", "is_active", "new_password")
+STATUS_COLORS = {Status.AVAILABLE: "success", Status.AWAY: "warning", Status.OFFLINE: "danger"}
+
+
+class OperatorForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An account, and the inboxes it answers at."""
+
+    email = forms.EmailField(widget=UnfoldAdminEmailInputWidget)
+    new_password = forms.CharField(
+        required=False,
+        strip=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="Empty: as it is. Without one the account cannot sign in here. A new one ends the account's sessions.",
+    )
+    inboxes: Any = forms.ModelMultipleChoiceField(
+        queryset=None, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="Where the operator gets work from"
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if field := self.fields.get("inboxes"):
+            field.queryset = Inbox.objects.order_by("name", "pk")  # type: ignore[attr-defined]
+            field.initial = list(desk.inboxes_of(self.instance.pk)) if self.instance.pk else []
+
+    def clean_new_password(self) -> str:
+        """As strong as anybody's own."""
+        password: str = self.cleaned_data["new_password"]
+        if password:
+            password_validation.validate_password(password, self.instance)
+        return password
+
+    def validate_unique(self) -> None:
+        """The room refuses a taken address, with one answer whoever holds it; here one would tell a colleague from a stranger."""
+
+
+@admin.register(Operator)
+class OperatorPage(Page):
+    """Who works here. Accounts are closed, never deleted: their work is history."""
+
+    form = OperatorForm
+    list_display = ("__str__", "email", "role", "is_active", "status", "held", "last_login")
+    list_filter = (("role", ChoicesDropdownFilter), "is_active")
+    search_fields = ("name", "email")
+    ordering = ("name", "email")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Operator]:
+        """With status and number of conversations held."""
+        status = OperatorStatus.objects.filter(operator_id=OuterRef("pk")).values("status")
+        rows: QuerySet[Operator] = super().get_queryset(request)
+        return rows.annotate(current_status=Subquery(status), held_now=_held(OuterRef("pk")))
+
+    def has_change_permission(self, request: HttpRequest, obj: Operator | None = None) -> bool:
+        """For the account, or only for where it answers: see get_readonly_fields."""
+        return self._may_change_accounts(request) or self._may_change_inboxes(request)
+
+    def get_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
+        """What a role may change or see, no more."""
+        shown = ["email", "name", "role"]
+        if obj is not None:
+            shown.append("is_active")
+        if self._may_change_accounts(request):
+            shown.append("new_password")
+        if self._may_change_inboxes(request):
+            shown.append("inboxes")
+        return tuple(shown)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
+        """Whose role reaches no further changes where somebody answers, and nothing of the account."""
+        return (
+            *(() if self._may_change_accounts(request) else ACCOUNT),
+            *(() if self._may_change_inboxes(request) else ("inboxes",)),
+        )
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The platform's own accounts are admins, all of them."""
+        if db_field.name == "role" and request.user.is_superuser:
+            kwargs["choices"] = [(Role.ADMIN.value, Role.ADMIN.label)]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
+        """Accounts, passwords and inboxes, each through its room."""
+        data, by = form.cleaned_data, request.user
+        assert isinstance(by, Operator)
+        if not change:
+            password = data["new_password"] or None
+            obj.pk = staff.hire(data["email"], password=password, name=data["name"], role=data["role"]).pk
+        elif self._may_change_accounts(request):
+            _change_account(obj.pk, data, by)
+        if "inboxes" in data:
+            desk.answer_at(obj.pk, [inbox.pk for inbox in data["inboxes"]])
+
+    def _may_change_accounts(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("operators.change_operator")
+
+    def _may_change_inboxes(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("operators.change_subscription")
+
+    @display(description="Status", label=STATUS_COLORS)
+    def status(self, row: Any) -> Any:
+        """Whether they take work."""
+        return row.current_status
+
+    @display(description="Holds", ordering="held_now")
+    def held(self, row: Any) -> Any:
+        """How many conversations they answer now."""
+        return row.held_now
+
+
+@admin.register(OperatorStatus)
+class PresencePage(Page):
+    """Whether people are there. OFFLINE starts the grace period of what they hold; coming back ends it."""
+
+    list_display = ("operator", "shown_status", "held", "last_status_change_at")
+    list_display_links = ("operator",)
+    list_filter = (("status", ChoicesDropdownFilter),)
+    list_select_related = ("operator",)
+    search_fields = ("operator__name", "operator__email")
+    ordering = ("operator__name", "operator__email")
+    fields = ("operator", "status", "last_status_change_at")
+    readonly_fields = ("operator", "last_status_change_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorStatus]:
+        """With the number of conversations held."""
+        rows: QuerySet[OperatorStatus] = super().get_queryset(request)
+        return rows.annotate(held_now=_held(OuterRef("operator_id")))
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Events call it the operator's."""
+        row = self.get_object(request, object_id)
+        return redirect(timeline("operator", row.operator_id if row else ""))
+
+    def save_model(self, request: HttpRequest, obj: OperatorStatus, form: Any, change: bool) -> None:
+        """The room that knows what follows for the work."""
+        grace.change_status(obj.operator_id, Status(form.cleaned_data["status"]), request.user.tenant)  # type: ignore[union-attr]
+
+    @display(description="Status", ordering="status", label=STATUS_COLORS)
+    def shown_status(self, row: OperatorStatus) -> str:
+        """The status, in its colour."""
+        return row.status
+
+    @display(description="Holds", ordering="held_now")
+    def held(self, row: Any) -> Any:
+        """How many conversations they answer now."""
+        return row.held_now
+
+
+@admin.register(Subscription)
+class SubscriptionPage(Page):
+    """Who answers where, at a glance; it is changed on the operator's page."""
+
+    list_display = ("operator", "inbox", "created_at")
+    list_filter = (("inbox", RelatedDropdownFilter), ("operator", RelatedDropdownFilter))
+    list_select_related = ("operator", "inbox")
+    ordering = ("inbox__name", "operator__name", "pk")
+
+    def has_change_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
+        """Not here."""
+        return False
+
+
+def _change_account(operator_id: int, data: dict[str, Any], by: Operator) -> None:
+    staff.change(operator_id, by=by, **{name: data[name] for name in ("email", "name", "role")})
+    if data["is_active"]:
+        staff.change(operator_id, by=by, is_active=True)
+    else:
+        grace.dismiss(operator_id, by.tenant, by=by)
+    if data["new_password"]:
+        staff.set_password(operator_id, data["new_password"])
+
+
+def _held(operator_id: OuterRef) -> Any:
+    rows = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).order_by().values("assigned_operator_id")
+    return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)

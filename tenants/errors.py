@@ -1,0 +1,16 @@
+"""How this floor refuses."""
+
+from convalloc.errors import DomainError, Invalid, violates
+
+
+@violates("inbox_phone_number_once")
+class DuplicateNumber(DomainError):
+    """An inbox with this phone number already exists"""
+
+    code = "duplicate_number"
+
+
+class BadSetting(Invalid):
+    """Validation failed"""
+
+    code = "bad_setting"

@@ -1,0 +1,119 @@
+"""Every operation of the API as a call: which ids it takes where. The tests that walk all routes read it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from operators.models import Operator
+from tests.conftest import Cast
+from tests.contract.witness import held, resolved, subscribe
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `body` and `query` map a name to the kind of id it takes; `extra` is what else it needs."""
+
+    operation: str
+    method: str
+    path: str  # {conversation} {operator} {inbox} {label} stand for ids
+    body: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.operation
+
+
+CONVERSATION, OPERATOR, INBOX, LABEL = ("conversation", "operator", "inbox", "label")
+WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
+ROUTES = [
+    Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
+    Route("conversation-retrieve", "GET", "/conversations/{conversation}"),
+    Route("conversation-search", "GET", "/conversations/search", extra={"phone_number": "%2B19870000000"}),
+    Route("conversation-search", "POST", "/conversations/search", extra={"phone_number": "+19870000000"}),
+    Route("conversation-allocate", "POST", "/conversations/allocate", body={"operator_id": OPERATOR}),
+    Route("conversation-claim", "POST", "/conversations/claim", body=WHO_AND_WHAT),
+    Route("conversation-manager-allocate", "POST", "/conversations/manager-allocate", body=WHO_AND_WHAT),
+    Route("conversation-resolve", "POST", "/conversations/resolve", body={"conversation_id": CONVERSATION}),
+    Route("conversation-deallocate", "POST", "/conversations/deallocate", body={"conversation_id": CONVERSATION}),
+    Route("conversation-reassign", "POST", "/conversations/reassign", body=WHO_AND_WHAT),
+    Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
+    Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
+    Route("operator-list", "GET", "/operators"),
+    Route("operator-status", "GET", "/operators/{operator}/status"),
+    Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),
+    Route("operator-stats", "GET", "/operators/{operator}/stats"),
+    Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
+    Route("inbox-list", "GET", "/inboxes"),
+    Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
+    Route(
+        "label-create",
+        "POST",
+        "/labels",
+        body={"inbox_id": INBOX, "created_by": OPERATOR},
+        extra={"name": "a new word", "color": "#123456"},
+    ),
+    Route("label-update", "PUT", "/labels/{label}", extra={"name": "another word"}),
+    Route("label-destroy", "DELETE", "/labels/{label}"),
+    Route("label-attach", "POST", "/labels/attach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
+    Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
+]
+OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
+
+
+def call(route: Route, ids: dict[str, int]) -> tuple[str, str, dict[str, Any] | None]:
+    """Method, path and body of a call with these ids, by kind; a query is only asked for what `ids` names by `kind?`."""
+    path = route.path.format(**ids)
+    asked = {name: ids[f"{kind}?"] for name, kind in route.query.items() if f"{kind}?" in ids}
+    if route.method == "GET":
+        words = "&".join(f"{name}={value}" for name, value in {**asked, **route.extra}.items())
+        return route.method, f"{path}?{words}" if words else path, None
+    return route.method, path, {name: ids[kind] for name, kind in route.body.items()} | route.extra
+
+
+def operations() -> Iterator[tuple[str, str, str]]:
+    """(operation, method, pattern) of every route under /api/v1 in the URLconf; a view without actions goes by its name."""
+    for pattern, prefix in _leaves(get_resolver().url_patterns, ""):
+        if not prefix.startswith("api/v1/"):
+            continue
+        actions = getattr(pattern.callback, "actions", None)
+        if actions is None:
+            yield str(pattern.name), "GET", prefix
+            continue
+        basename = pattern.callback.initkwargs["basename"]  # type: ignore[attr-defined]
+        for method, action in actions.items():
+            if method != "head":
+                yield f"{basename}-{action}".replace("_", "-"), method.upper(), prefix
+
+
+def _leaves(patterns: list[Any], prefix: str) -> Iterator[tuple[URLPattern, str]]:
+    for pattern in patterns:
+        here = prefix + str(pattern.pattern).removeprefix("^").removesuffix("$")
+        if isinstance(pattern, URLResolver):
+            yield from _leaves(pattern.url_patterns, here)
+        else:
+            yield pattern, here
+
+
+def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
+    """Make an operation possible, on things that belong to `owner` where things belong to somebody; the ids by kind."""
+    subscribe(cast, owner, cast.support)
+    label = cast.label(created_by=owner)
+    ids = {OPERATOR: owner.pk, INBOX: cast.support.pk, LABEL: label.pk}
+    match operation:
+        case "conversation-resolve" | "conversation-deallocate" | "conversation-move-inbox":
+            return ids | {CONVERSATION: held(cast, owner).pk}
+        case "conversation-reassign":
+            return ids | {CONVERSATION: held(cast, owner).pk, OPERATOR: cast.operator().pk}
+        case "conversation-search":
+            cast.conversation(customer_phone_number="+19870000000")
+    return ids | {CONVERSATION: cast.conversation().pk}
+
+
+def stage_anything(cast: Cast) -> dict[str, int]:
+    """Ids of one thing of each kind, in a tenant that has some of everything, in every state."""
+    resolved(cast, cast.olga)
+    held(cast, cast.olga)
+    return stage(cast, "anything", cast.olga)

@@ -1,0 +1,250 @@
+"""Leaving, returning and the clock, against everybody else: whoever commits first, wins, and nothing is stranded or stolen.
+
+Most of these stop one transaction in the middle and let the other run into it, so that each run meets the race.
+Each guarantee has a control without its lock, which has to break.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conversations import allocation, grace, lifecycle, queue
+from conversations.errors import OperatorNotAvailable
+from conversations.lifecycle import Override
+from conversations.models import Conversation, GracePeriod
+from conversations.states import State
+from operators import presence
+from operators.models import OperatorStatus, Status
+from tenants import isolation
+from tenants.models import Event
+from tests.conftest import Cast, assemble
+from tests.conversations import invariants
+from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
+
+AN_HOUR = timedelta(hours=1)
+
+
+def an_hour_passes(cast: Cast) -> None:
+    """For the grace periods that are open."""
+    with isolation.act_as(cast.tenant.pk):
+        for period in GracePeriod.objects.filter(ended_at__isnull=True):
+            GracePeriod.objects.filter(pk=period.pk).update(opened_at=period.opened_at - AN_HOUR, expires_at=period.expires_at - AN_HOUR)
+
+
+def left_behind(cast: Cast, conversations: int = 1) -> list[Conversation]:
+    """What Otto holds: he went offline an hour ago."""
+    rows = [cast.conversation() for _ in range(conversations)]
+    with isolation.act_as(cast.tenant.pk):
+        held = [allocation.claim(cast.otto.pk, row.pk) for row in rows]
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+    an_hour_passes(cast)
+    return held
+
+
+def returns(cast: Cast) -> Any:
+    return grace.change_status(cast.otto.pk, Status.AVAILABLE, cast.tenant)
+
+
+def unlocked(operator_id: int) -> OperatorStatus:
+    """presence.lock, without the lock."""
+    return OperatorStatus.objects.select_related("operator").get(operator_id=operator_id)
+
+
+def unlocked_many(operator_ids: set[int]) -> dict[int, OperatorStatus]:
+    """presence.lock_many, without the locks."""
+    return {row.operator_id: row for row in OperatorStatus.objects.filter(operator_id__in=operator_ids)}
+
+
+# --- leaving against getting work ----------------------------------------------------------------
+
+
+def leave_in_the_middle_of_an_allocation(cast: Cast, wait: Callable[[Call], None]) -> None:
+    """Otto's allocation is done but not committed when he goes offline."""
+    cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        allocation.allocate_next(cast.otto.pk, cast.tenant)
+        leaving = Call(acting(cast.tenant.pk, grace.change_status, cast.otto.pk, Status.OFFLINE, cast.tenant))
+        wait(leaving)
+    leaving.done()
+
+
+def test_leaving_waits_for_an_allocation_and_opens_grace_for_it(committed: None) -> None:
+    cast = assemble()
+
+    leave_in_the_middle_of_an_allocation(cast, until_waiting)
+
+    invariants.assert_all(cast)
+    with isolation.act_as(cast.tenant.pk):
+        assert GracePeriod.objects.filter(ended_at__isnull=True).count() == 1
+
+
+def test_control_without_the_operators_lock_the_work_is_stranded(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "lock", unlocked)
+    cast = assemble()
+
+    leave_in_the_middle_of_an_allocation(cast, waits_or_ends)
+
+    with pytest.raises(AssertionError):
+        invariants.assert_all(cast)
+
+
+def test_an_allocation_waits_for_a_leaving_and_is_refused(committed: None) -> None:
+    cast = assemble()
+    cast.conversation()
+
+    with isolation.act_as(cast.tenant.pk):
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        call = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.otto.pk, cast.tenant))
+        until_waiting(call)
+
+    assert isinstance(call.done(), OperatorNotAvailable)
+
+
+def test_leaving_and_allocating_at_once_many_times_strands_nothing(committed: None) -> None:
+    cast = assemble()
+    ways = [
+        lambda row: allocation.allocate_next(cast.otto.pk, cast.tenant),
+        lambda row: allocation.claim(cast.otto.pk, row.pk),
+        lambda row: allocation.assign(cast.otto.pk, row.pk, override=Override(force=True, reason="a race")),
+    ]
+
+    for attempt in range(30):
+        row = cast.conversation()
+        with isolation.act_as(cast.tenant.pk):
+            returns(cast)
+        leave = acting(cast.tenant.pk, grace.change_status, cast.otto.pk, Status.OFFLINE, cast.tenant)
+        outcomes = together([leave, acting(cast.tenant.pk, ways[attempt % 3], row)])
+
+        assert [problem for problem in outcomes if isinstance(problem, Exception) and not isinstance(problem, OperatorNotAvailable)] == []
+        invariants.assert_all(cast)
+
+
+# --- the clock against everybody else ------------------------------------------------------------
+
+
+def expire_in_the_middle(cast: Cast, act: Callable[[], Any], wait: Callable[[Call], None]) -> grace.Counts:
+    """An act is done but not committed when the clock comes; what the clock did."""
+    with isolation.act_as(cast.tenant.pk):
+        act()
+        expiry = Call(grace.expire_due)
+        wait(expiry)
+    counts = expiry.done()
+    assert isinstance(counts, grace.Counts), counts
+    return counts
+
+
+def test_who_returned_first_keeps_the_work(committed: None) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    counts = expire_in_the_middle(cast, lambda: returns(cast), until_waiting)
+
+    assert counts == grace.Counts()
+    assert cast.again(held).assigned_operator_id == cast.otto.pk
+    invariants.assert_all(cast)
+
+
+def test_control_without_the_operators_lock_the_clock_takes_the_work_of_who_returned(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "lock_many", unlocked_many)
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    expire_in_the_middle(cast, lambda: returns(cast), waits_or_ends)
+
+    assert cast.again(held).state == State.QUEUED
+
+
+def test_control_one_update_without_a_second_look_takes_the_work_of_who_returned(committed: None) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    def in_one_update() -> None:
+        with isolation.act_as(cast.tenant.pk):
+            due = GracePeriod.objects.filter(ended_at__isnull=True, operator_id=cast.otto.pk).values("conversation_id")
+            Conversation.objects.filter(pk__in=due).update(state=State.QUEUED, assigned_operator_id=None)
+
+    with isolation.act_as(cast.tenant.pk):
+        returns(cast)
+        Call(in_one_update).done()
+
+    assert cast.again(held).state == State.QUEUED
+
+
+def test_a_return_after_the_clock_finds_the_work_gone_and_nothing_else_changed(committed: None) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    assert grace.expire_due() == grace.Counts(released=1)
+    acting(cast.tenant.pk, returns, cast)()
+
+    assert cast.again(held).state == State.QUEUED
+    invariants.assert_all(cast)
+
+
+ENDS: dict[str, Callable[[Cast, Conversation], Any]] = {
+    "resolved": lambda cast, row: lifecycle.resolve(row.pk, by=cast.mia),
+    "reassigned": lambda cast, row: lifecycle.reassign(row.pk, cast.olga.pk),
+    "deallocated": lambda cast, row: lifecycle.deallocate(row.pk, by=cast.mia),
+    "moved": lambda cast, row: lifecycle.move(row.pk, cast.sales.pk, by=cast.mia),
+    "reassigned to Olga, who left too": lambda cast, row: lifecycle.reassign(
+        row.pk, cast.olga.pk, override=Override(force=True, reason="a race")
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_stale_deadline_ends_nothing_but_its_own_assignment(committed: None, end: str) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+    if "left too" in end:
+        acting(cast.tenant.pk, grace.change_status, cast.olga.pk, Status.OFFLINE, cast.tenant)()
+
+    counts = expire_in_the_middle(cast, lambda: ENDS[end](cast, held), until_waiting)
+
+    assert counts == grace.Counts()
+    with isolation.act_as(cast.tenant.pk):
+        assert invariants.timeline(held)[-1].kind == f"conversation.{end.split()[0]}"
+    invariants.assert_all(cast)
+
+
+def test_control_without_the_conversations_lock_the_clock_takes_it_from_the_new_holder(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "lock_many", lambda ids: list(Conversation.objects.filter(pk__in=list(ids))))
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    expire_in_the_middle(cast, lambda: ENDS["reassigned"](cast, held), waits_or_ends)
+
+    assert cast.again(held).assigned_operator_id != cast.olga.pk
+
+
+def test_two_workers_at_once_release_each_row_once(committed: None) -> None:
+    cast = assemble()
+    left_behind(cast, conversations=40)
+
+    outcomes = together([lambda: grace.expire_due(limit=7)] * 3)
+
+    assert sum((counts.released for counts in outcomes), 0) == 40
+    with isolation.act_as(cast.tenant.pk):
+        assert Event.objects.filter(kind="conversation.requeued").count() == 40
+        assert Event.objects.filter(kind="grace.expired").count() == 40
+    invariants.assert_all(cast)
+
+
+def test_returning_and_expiring_at_once_many_times_agree_on_one_winner(committed: None) -> None:
+    cast = assemble()
+
+    for _ in range(20):
+        (held,) = left_behind(cast)
+        outcomes = together([acting(cast.tenant.pk, returns, cast), grace.expire_due])
+
+        assert [problem for problem in outcomes if isinstance(problem, Exception)] == []
+        assert (cast.again(held).state == State.QUEUED) == (outcomes[1].released == 1)
+        invariants.assert_all(cast)
+        with isolation.act_as(cast.tenant.pk):
+            lifecycle.resolve(held.pk, by=cast.mia)

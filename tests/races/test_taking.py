@@ -1,0 +1,177 @@
+"""Taking work from the queue, many at once: nothing twice, nothing forgotten, and nobody is told "empty" while something waits."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+
+from conversations import allocation, queue
+from conversations.errors import HeldByAnother
+from conversations.models import Assignment, Conversation
+from conversations.states import State
+from operators.models import Operator
+from tenants import isolation
+from tests.conftest import Cast, assemble
+from tests.races.crowd import Call, acting, neighbour, together, until_waiting
+
+NOTHING_WAITS = "nothing waits"
+
+
+def crowd(cast: Cast, size: int) -> list[Operator]:
+    """So many operators of support."""
+    return [cast.operator() for _ in range(size)]
+
+
+def taken_until_empty(cast: Cast, operator: Operator) -> tuple[list[int], int]:
+    """Allocate until nothing waits: (ids taken, how many were still queued for anybody else to see at that moment)."""
+    taken: list[int] = []
+    while True:
+        with isolation.act_as(cast.tenant.pk):
+            row = allocation.allocate_next(operator.pk, cast.tenant)
+            if row is None:
+                return taken, Conversation.objects.exclude(state=State.ALLOCATED).count()
+        taken.append(row.pk)
+
+
+def claimed(cast: Cast, operator: Operator, wishes: list[int]) -> tuple[list[int], int]:
+    """Claim each of these in turn: (ids taken, 0)."""
+    taken: list[int] = []
+    for wish in wishes:
+        try:
+            with isolation.act_as(cast.tenant.pk):
+                allocation.claim(operator.pk, wish)
+        except HeldByAnother:
+            continue
+        taken.append(wish)
+    return taken, 0
+
+
+def rush(cast: Cast, operators: int, conversations: int) -> list[Any]:
+    """Allocate and claim mixed: what each of the operators took, or the exception that stopped them."""
+    ids = [cast.conversation(message_count=n % 7, minutes_ago=n % 50).pk for n in range(conversations)]
+    shuffled = random.Random(7)
+    acts: list[Any] = []
+    for number, operator in enumerate(crowd(cast, operators)):
+        if number % 2:
+            wishes = shuffled.sample(ids, len(ids) // 8)
+            acts.append(lambda operator=operator, wishes=wishes: claimed(cast, operator, wishes))
+        else:
+            acts.append(lambda operator=operator: taken_until_empty(cast, operator))
+    return together(acts)
+
+
+def test_fifty_callers_share_two_hundred_conversations_each_exactly_once(committed: None) -> None:
+    cast = assemble()
+
+    outcomes = rush(cast, operators=50, conversations=200)
+
+    problems = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert problems == []
+    taken = Counter(id_ for ids, _ in outcomes for id_ in ids)
+    assert set(taken.values()) == {1}
+    assert len(taken) == 200
+    assert {left for _, left in outcomes} == {0}, "told that nothing waits while something did"
+    with isolation.act_as(cast.tenant.pk):
+        assert Conversation.objects.filter(state=State.ALLOCATED).count() == 200
+        assert Assignment.objects.filter(ended_at__isnull=True).count() == 200
+
+
+def test_control_without_the_lock_two_callers_pick_the_same_row(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PICK", queue.PICK.replace("FOR NO KEY UPDATE OF c {when_locked}", ""))
+    cast = assemble()
+
+    outcomes = rush(cast, operators=12, conversations=60)
+
+    assert any(isinstance(outcome, IntegrityError) for outcome in outcomes), "the database's own wall: one_open_assignment"
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_five_that_wait_every_one_of_five_callers_gets_one(committed: None, attempt: int) -> None:
+    cast = assemble()
+    ids = {cast.conversation().pk for _ in range(5)}
+    acts = [acting(cast.tenant.pk, allocation.allocate_next, operator.pk, cast.tenant) for operator in crowd(cast, 5)]
+
+    outcomes = together(acts)
+
+    assert {row.pk for row in outcomes} == ids
+
+
+def test_of_five_that_wait_eight_callers_get_five_and_three_are_told_the_truth(committed: None) -> None:
+    cast = assemble()
+    ids = {cast.conversation().pk for _ in range(5)}
+    acts = [acting(cast.tenant.pk, allocation.allocate_next, operator.pk, cast.tenant) for operator in crowd(cast, 8)]
+
+    outcomes = together(acts)
+
+    assert {row.pk for row in outcomes if row} == ids
+    assert sum(row is None for row in outcomes) == 3
+
+
+def lock_for_a_while(session: Any, ids: list[int]) -> None:
+    session.execute("SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+
+
+def test_who_waits_for_the_last_row_gets_it_when_the_neighbour_gives_up(committed: None) -> None:
+    cast = assemble()
+    last = cast.conversation()
+
+    with neighbour(cast.tenant.pk) as session:
+        lock_for_a_while(session, [last.pk])
+        call = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant))
+        until_waiting(call)
+        session.rollback()
+
+        assert call.done().pk == last.pk
+
+
+def test_who_waits_for_the_last_row_is_told_that_nothing_waits_only_once_it_is_gone(committed: None) -> None:
+    cast = assemble()
+    last = cast.conversation()
+
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, last.pk)
+        call = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant))
+        until_waiting(call)
+
+    assert call.done() is None
+
+
+def test_control_without_the_second_look_a_locked_row_reads_as_an_empty_queue(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "waiting_for", lambda operator_id: Conversation.objects.none())
+    cast = assemble()
+    last = cast.conversation()
+
+    with neighbour(cast.tenant.pk) as session:
+        lock_for_a_while(session, [last.pk])
+        told = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant)).done()
+
+    assert told is None
+
+
+@pytest.mark.parametrize("held", [1, 16, 20, 99])
+def test_what_neighbours_hold_is_passed_over_and_the_next_best_of_all_inboxes_comes(committed: None, held: int) -> None:
+    cast = assemble()
+    best_first = [cast.conversation(minutes_ago=1000 - n).pk for n in range(held + 2)]
+    cast.conversation(inbox=cast.sales, minutes_ago=1)
+
+    with neighbour(cast.tenant.pk) as session:
+        lock_for_a_while(session, best_first[:held])
+        call = acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant)
+
+        assert call().pk == best_first[held]
+
+
+def test_one_conversation_claimed_by_two_at_once_goes_to_one_and_the_other_hears_who(committed: None) -> None:
+    cast = assemble()
+
+    for _ in range(10):
+        row = cast.conversation()
+        acts = [acting(cast.tenant.pk, allocation.claim, operator.pk, row.pk) for operator in (cast.olga, cast.otto)]
+        outcomes = together(acts)
+
+        winner = cast.again(row).assigned_operator_id
+        loser = next(outcome for outcome in outcomes if isinstance(outcome, HeldByAnother))
+        assert sum(isinstance(outcome, Conversation) for outcome in outcomes) == 1
+        assert loser.details["operator_id"] == winner

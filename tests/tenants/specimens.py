@@ -1,0 +1,147 @@
+"""For every tenant-owned table one row that the database would take, as raw SQL sees it: what the walls' tests bend and break."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from conversations import grace
+from conversations.models import Assignment, Conversation
+from operators.models import Status
+from tenants import isolation
+from tenants.checks import owned_models
+from tests.conftest import Cast
+
+OWNED_TABLES = sorted(model._meta.db_table for model in owned_models())
+Row = dict[str, Any]
+
+_numbers = count(1)
+
+
+def insert(table: str, row: Mapping[str, Any]) -> int:
+    """Write a row in raw SQL, past the ORM; its id."""
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING id").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(sql.Placeholder() * len(row))
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(row.values()))
+        return int(cursor.fetchone()[0])
+
+
+def furnish(cast: Cast) -> None:
+    """Give a tenant at least one row in each of its tables: Olga holds a labelled conversation and has just gone offline."""
+    conversation = cast.conversation()
+    label = cast.label()
+    with isolation.act_as(cast.tenant.pk):
+        insert("conversation_labels", conversation_label(cast, conversation, label.pk))
+        insert("assignments", assignment(cast, conversation))
+        Conversation.objects.filter(pk=conversation.pk).update(state="ALLOCATED", assigned_operator=cast.olga)
+        grace.change_status(cast.olga.pk, Status.OFFLINE, cast.tenant)
+
+
+def specimen(table: str, cast: Cast) -> Row:
+    """Values for a new row of this table in this tenant, refused by nothing; what it refers to is made."""
+    return {"tenant_id": cast.tenant.pk} | MAKERS[table](cast)
+
+
+def inbox(cast: Cast) -> Row:
+    return {"name": "Returns", "phone_number": f"+1777{next(_numbers):07}"}
+
+
+def event(cast: Cast) -> Row:
+    return {
+        "kind": "conversation.created",
+        "subject_type": "conversation",
+        "subject_id": 1,
+        "cause": "",
+        "before": Jsonb({}),
+        "after": Jsonb({}),
+        "request_id": "",
+    }
+
+
+def operator(cast: Cast) -> Row:
+    return {"email": f"new{next(_numbers)}@tenant.example", "password": "", "name": "New", "role": "OPERATOR", "is_active": True}
+
+
+def operator_status(cast: Cast) -> Row:
+    return {"operator_id": insert("operators", specimen("operators", cast)), "status": "OFFLINE"}
+
+
+def subscription(cast: Cast) -> Row:
+    return {"operator_id": cast.mia.pk, "inbox_id": cast.support.pk}
+
+
+def label(cast: Cast) -> Row:
+    return {"inbox_id": cast.support.pk, "name": f"word {next(_numbers)}", "color": "#336699", "created_by_id": cast.mia.pk}
+
+
+def conversation(cast: Cast) -> Row:
+    now = timezone.now()
+    return {
+        "inbox_id": cast.support.pk,
+        "external_conversation_id": f"raw_{next(_numbers)}",
+        "customer_phone_number": "+19876543210",
+        "state": "QUEUED",
+        "message_count": 1,
+        "last_message_at": now,
+        "waits_from": now,
+        "credit": 0,
+        "rank": 0,
+        "saturated": False,
+        "priority_score": 0.0,
+        "version": 1,
+    }
+
+
+def assignment(cast: Cast, of: Conversation | None = None) -> Row:
+    return {
+        "tenant_id": cast.tenant.pk,
+        "conversation_id": (of or cast.conversation()).pk,
+        "operator_id": cast.olga.pk,
+        "source": "auto",
+        "started_at": timezone.now(),
+        "score_at_start": 0.5,
+        "waited_seconds_at_start": 60.0,
+    }
+
+
+def grace_period(cast: Cast) -> Row:
+    worked = assignment(cast)
+    now = timezone.now()
+    return {
+        "assignment_id": insert(Assignment._meta.db_table, worked),
+        "conversation_id": worked["conversation_id"],
+        "operator_id": worked["operator_id"],
+        "reason": "offline",
+        "opened_at": now,
+        "expires_at": now + timedelta(minutes=15),
+    }
+
+
+def conversation_label(cast: Cast, of: Conversation | None = None, label_id: int | None = None) -> Row:
+    return {
+        "tenant_id": cast.tenant.pk,
+        "conversation_id": (of or cast.conversation()).pk,
+        "label_id": label_id or insert("labels", specimen("labels", cast)),
+        "inbox_id": cast.support.pk,
+    }
+
+
+MAKERS = {
+    "inboxes": inbox,
+    "events": event,
+    "operators": operator,
+    "operator_status": operator_status,
+    "operator_inbox_subscriptions": subscription,
+    "labels": label,
+    "conversations": conversation,
+    "assignments": assignment,
+    "grace_period_assignments": grace_period,
+    "conversation_labels": conversation_label,
+}

@@ -1,0 +1,180 @@
+"""What must never happen, the database refuses: every CHECK and every unique index, in raw SQL. One without a case here fails."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from tenants import isolation
+from tests.conftest import Cast
+from tests.tenants.specimens import OWNED_TABLES, insert, specimen
+from tests.tenants.test_composite_keys import constraint
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+Bent = dict[str, Any]
+
+# constraint -> (table, what is bent about a good row)
+REFUSED: dict[str, tuple[str, Bent]] = {
+    "allocated_exactly_with_an_operator": ("conversations", {"state": "ALLOCATED", "assigned_operator_id": None}),
+    "assignment_ends_with_a_reason": ("assignments", {"ended_at": LONG_AGO, "end_reason": None}),
+    "assignment_known_source": ("assignments", {"source": "dice"}),
+    "conversation_known_state": ("conversations", {"state": "LOST"}),
+    "conversations_message_count_check": ("conversations", {"message_count": -1}),
+    "conversations_version_check": ("conversations", {"version": -1}),
+    "grace_ends_with_a_reason": ("grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": None}),
+    "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
+    "label_color_is_rrggbb": ("labels", {"color": "#33669g"}),
+    "label_has_a_name": ("labels", {"name": ""}),
+    "operator_email_lower_case": ("operators", {"email": "New@tenant.example"}),
+    "operator_known_role": ("operators", {"role": "KING"}),
+    "operator_known_status": ("operator_status", {"status": "ASLEEP"}),
+    "operator_of_platform_is_admin": ("operators", {"tenant_id": 0, "role": "OPERATOR"}),
+    "resolved_exactly_with_a_time": ("conversations", {"state": "RESOLVED", "resolved_at": None}),
+    "tenant_delay_cap_range": ("tenants", {"delay_cap_minutes": 43_201}),
+    "tenant_grace_range": ("tenants", {"grace_period_minutes": 0}),
+    "tenant_known_clock": ("tenants", {"waiting_clock": "hourglass"}),
+    "tenant_message_cap_range": ("tenants", {"message_cap": 0}),
+    "tenant_weights_are_sane": ("tenants", {"priority_alpha": -1}),
+    "tenant_weights_order_something": ("tenants", {"priority_alpha": 0, "priority_beta": 0}),
+    "tenants_ranked_version_check": ("tenants", {"ranked_version": -1}),
+    "tenants_weights_version_check": ("tenants", {"weights_version": -1}),
+}
+# Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
+IMPLIED = {
+    "tenants_delay_cap_minutes_check": "tenant_delay_cap_range",
+    "tenants_grace_period_minutes_check": "tenant_grace_range",
+    "tenants_message_cap_check": "tenant_message_cap_range",
+}
+OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to break them: the other way
+    ("allocated_exactly_with_an_operator", "conversations", {"state": "QUEUED", "assigned_operator_id": "olga"}),
+    ("allocated_exactly_with_an_operator", "conversations", {"state": "RESOLVED", "assigned_operator_id": "olga", "resolved_at": LONG_AGO}),
+    ("assignment_ends_with_a_reason", "assignments", {"end_reason": "resolved"}),
+    ("grace_ends_with_a_reason", "grace_period_assignments", {"end_reason": "expired"}),
+    ("resolved_exactly_with_a_time", "conversations", {"state": "QUEUED", "resolved_at": LONG_AGO}),
+    ("label_color_is_rrggbb", "labels", {"color": "336699"}),
+    ("tenant_delay_cap_range", "tenants", {"delay_cap_minutes": 0}),
+    ("tenant_grace_range", "tenants", {"grace_period_minutes": 10_081}),
+    ("tenant_message_cap_range", "tenants", {"message_cap": 1_000_001}),
+    ("tenant_weights_are_sane", "tenants", {"priority_beta": 101}),
+]
+UNIQUE = {
+    "conversation_in_inbox": "conversations",
+    "external_conversation_once": "conversations",
+    "inbox_phone_number_once": "inboxes",
+    "label_in_inbox": "labels",
+    "label_name_once_per_inbox": "labels",
+    "label_once_per_conversation": "conversation_labels",
+    "one_open_assignment": "assignments",
+    "one_open_grace_period": "grace_period_assignments",
+    "one_status_per_operator": "operator_status",
+    "operator_id_alone": "operators",
+    "operators_email_key": "operators",
+    "subscription_once": "operator_inbox_subscriptions",
+}
+
+
+def catalogue(query: str) -> dict[str, Any]:
+    """Name and fact of what the database's catalogue tells about our tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, [[*OWNED_TABLES, "tenants"]])
+        return dict(cursor.fetchall())
+
+
+def columns_of_unique_indexes() -> dict[str, list[str]]:
+    return catalogue(
+        "SELECT i.indexrelid::regclass::text, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i"
+        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])"
+        " WHERE i.indisunique AND NOT i.indisprimary AND i.indrelid::regclass::text = ANY(%s) GROUP BY 1"
+    )
+
+
+def write(table: str, cast: Cast, bent: Mapping[str, Any]) -> None:
+    """A good row but for what is bent; the tenant's own row is changed instead."""
+    bent = {column: cast.olga.pk if value == "olga" else value for column, value in bent.items()}
+    if table != "tenants":
+        insert(table, specimen(table, cast) | bent)
+        return
+    with connection.cursor() as cursor:
+        settings = ", ".join(f"{column} = %s" for column in bent)
+        cursor.execute(f"UPDATE tenants SET {settings} WHERE id = %s", [*bent.values(), cast.tenant.pk])
+
+
+def refusing(table: str, cast: Cast, bent: Mapping[str, Any]) -> str:
+    """Which constraint refuses the row."""
+    with isolation.act_as(bent.get("tenant_id", cast.tenant.pk)):
+        with pytest.raises(IntegrityError) as refused, transaction.atomic():
+            write(table, cast, bent)
+        return constraint(refused.value)
+
+
+def test_every_check_has_a_case(db: None) -> None:
+    found = catalogue(
+        "SELECT conname, conrelid::regclass::text FROM pg_constraint WHERE contype = 'c' AND conrelid::regclass::text = ANY(%s)"
+    )
+
+    assert found == {name: table for name, (table, _) in REFUSED.items()} | dict.fromkeys(IMPLIED, "tenants")
+
+
+def test_every_unique_index_has_a_case(db: None) -> None:
+    found = catalogue(
+        "SELECT indexrelid::regclass::text, indrelid::regclass::text FROM pg_index"
+        " WHERE indisunique AND NOT indisprimary AND indrelid::regclass::text = ANY(%s)"
+    )
+
+    assert found == UNIQUE
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_check_refuses(name: str, cast: Cast) -> None:
+    table, bent = REFUSED[name]
+
+    assert refusing(table, cast, bent) == name
+
+
+@pytest.mark.parametrize(("name", "table", "bent"), OTHER_SIDE)
+def test_a_check_refuses_from_its_other_side(name: str, table: str, bent: Bent, cast: Cast) -> None:
+    assert refusing(table, cast, bent) == name
+
+
+@pytest.mark.parametrize(("looser", "tighter"), IMPLIED.items())
+def test_a_negative_number_meets_the_tighter_range_first(looser: str, tighter: str, cast: Cast) -> None:
+    column = looser.removeprefix("tenants_").removesuffix("_check")
+
+    assert refusing("tenants", cast, {column: -1}) == tighter
+
+
+@pytest.mark.parametrize("name", UNIQUE)
+def test_a_unique_index_refuses_the_second(name: str, cast: Cast) -> None:
+    table, columns = UNIQUE[name], columns_of_unique_indexes()[name]
+    with isolation.act_as(cast.tenant.pk):
+        first = specimen(table, cast)
+        first["id"] = insert(table, first)
+
+        assert refusing(table, cast, {column: first[column] for column in columns}) == name
+
+
+@pytest.mark.parametrize(("table", "column"), [("inboxes", "phone_number"), ("conversations", "external_conversation_id")])
+def test_what_is_unique_is_so_within_a_tenant(table: str, column: str, cast: Cast, neighbours: Cast) -> None:
+    with isolation.act_as(neighbours.tenant.pk):
+        theirs = specimen(table, neighbours)
+        insert(table, theirs)
+
+    with isolation.act_as(cast.tenant.pk):
+        assert insert(table, specimen(table, cast) | {column: theirs[column]})
+
+
+def test_an_email_names_one_account_over_all_tenants(cast: Cast, neighbours: Cast) -> None:
+    assert refusing("operators", cast, {"email": neighbours.olga.email}) == "operators_email_key"
+
+
+@pytest.mark.parametrize("table", ["assignments", "grace_period_assignments"])
+def test_what_has_ended_leaves_room_for_the_next(table: str, cast: Cast) -> None:
+    """The control of the partial indexes: they count open rows only."""
+    with isolation.act_as(cast.tenant.pk):
+        row = specimen(table, cast)
+        for _ in range(2):
+            insert(table, row | {"ended_at": datetime.now(UTC) + timedelta(hours=1), "end_reason": "expired"})
+
+        assert insert(table, row)
