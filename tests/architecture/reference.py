@@ -1,4 +1,7 @@
-"""The README's reference, as the code has it: every table and diagram that must not rot."""
+"""The README's reference, as the code has it: every table and diagram that must not rot.
+
+To write it anew: DEVELOPMENT=true .venv/bin/python manage.py shell -c "from tests.architecture import reference; reference.write()"
+"""
 
 import importlib
 import re
@@ -20,7 +23,7 @@ from operators.models import Role
 BASE = Path(__file__).resolve().parents[2]
 APPS = sorted(app for app in settings.INSTALLED_APPS if (BASE / app).is_dir())
 REACH = {Reach.NOBODY: "–", Reach.OWN: "own", Reach.TENANT: "yes"}  # noqa: RUF001  a dash of print
-EVENT = re.compile(r'"((?:conversation|operator|label|grace|tenant)\.[a-z_]+)"')
+KIND = re.compile(r'"([a-z]+\.[a-z_]+)"')
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -81,9 +84,10 @@ def codes() -> str:
 
 
 def event_kinds() -> set[str]:
-    """Every kind of event that the product writes."""
-    files = [file for app in APPS for file in (BASE / app).rglob("*.py") if "migrations" not in file.parts]
-    return {kind for file in files for kind in EVENT.findall(file.read_text())}
+    """Every kind of event that the product writes: the words of the files that write events, and the moves of the state machine."""
+    files = [file.read_text() for app in APPS for file in (BASE / app).rglob("*.py") if "migrations" not in file.parts]
+    writers = [text for text in files if re.search(r"import .*(eventlog|lifecycle)", text)]
+    return {kind for text in writers for kind in KIND.findall(text)} | {f"conversation.{move.event}" for move in TRANSITIONS}
 
 
 def commands() -> str:
@@ -99,7 +103,7 @@ def states() -> str:
     for move in TRANSITIONS:
         acts.setdefault((move.leaves.value, move.enters.value), []).append(move.act)
     arrows = [f"    {leaves} --> {enters}: {', '.join(names)}" for (leaves, enters), names in acts.items()]
-    return "\n".join(["stateDiagram-v2", "    [*] --> QUEUED", *arrows])
+    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> QUEUED", *arrows, "```"])
 
 
 def transitions() -> str:
@@ -107,3 +111,21 @@ def transitions() -> str:
     return table(
         ("act", "from", "to", "by", "meaning"), [(f"`{m.act}`", m.leaves.value, m.enters.value, m.by, m.meaning) for m in TRANSITIONS]
     )
+
+
+MADE = {made.__name__: made for made in (states, transitions, endpoints, codes, declared, commands)}
+
+
+def current() -> str:
+    """The README with every part between its two marks as the code has it now."""
+    text = (BASE / "README.md").read_text()
+    for name, made in MADE.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("\n<!-- end -->")
+        text = f"{before}{mark}\n{made()}\n{end}{after}"
+    return text
+
+
+def write() -> None:
+    """Bring the README up to date."""
+    (BASE / "README.md").write_text(current())
