@@ -1,8 +1,11 @@
 """Acts on one or many conversations: each through its room, each for itself."""
 
+import os
 from typing import Any
 
+import psycopg
 import pytest
+from django.test import Client
 
 from conversations import allocation, labelling, lifecycle
 from conversations.admin import acts
@@ -10,8 +13,8 @@ from conversations.models import Assignment, ConversationLabel
 from operators import presence
 from operators.models import Operator, Status
 from tenants import isolation
-from tests.conftest import Cast
-from tests.console.conftest import said
+from tests.conftest import Cast, assemble
+from tests.console.conftest import give_password, said, sign_in
 
 LIST = "/admin/conversations/conversation/"
 
@@ -51,6 +54,21 @@ def test_one_refusal_does_not_undo_the_others(cast: Cast, browse: Any) -> None:
 
     assert said(response) == f"2 resolved; #{done.pk}: Conversation is already resolved"
     assert [cast.again(row).state for row in (first, last)] == ["RESOLVED", "RESOLVED"]
+
+
+def test_a_conversation_that_somebody_else_is_changing_is_told_and_leaves_the_others_done(committed: None) -> None:
+    cast = assemble()
+    browser = Client()
+    sign_in(browser, give_password(cast.mia))
+    first, busy, last = held(cast, cast.olga), held(cast, cast.olga), held(cast, cast.olga)
+
+    with psycopg.connect(os.environ["DATABASE_URL"]) as neighbour:
+        neighbour.execute("SELECT set_config('app.tenant_id', %s, true)", [str(cast.tenant.pk)])
+        neighbour.execute("SELECT id FROM conversations WHERE id = %s FOR UPDATE", [busy.pk])
+        response = do(browser, "deallocate", [first, busy, last])
+
+    assert said(response) == f"2 deallocated; #{busy.pk}: somebody else is changing it: try again"
+    assert [cast.again(row).state for row in (first, busy, last)] == ["QUEUED", "ALLOCATED", "QUEUED"]
 
 
 def test_reassigning_asks_to_whom_and_shows_what(cast: Cast, browse: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth import hashers
 from django.test import Client
 
+from operators.console import ConsoleBackend
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Cast
@@ -97,6 +98,7 @@ def test_a_session_ends_when_its_account_is_closed(cast: Cast, browse: Any) -> N
     _close(cast.mia)
 
     assert browser.get("/admin/").status_code == 302
+    assert ConsoleBackend().get_user(cast.mia.pk) is None
 
 
 def test_a_session_ends_when_somebody_else_sets_the_password(cast: Cast, browse: Any) -> None:
