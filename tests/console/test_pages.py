@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
 from django.test import Client
 
@@ -13,12 +12,12 @@ from conversations.models import Conversation
 from operators import rights
 from operators.models import Operator, Status
 from tenants import isolation
-from tenants.checks import OUR_APPS
+from tenants.checks import our_models
 from tenants.models import PLATFORM_TENANT_ID, Inbox, Tenant
 from tests.conftest import Cast
 from tests.console.conftest import ids
 
-OURS = [model for model in apps.get_models() if model._meta.app_label in OUR_APPS]
+OURS = our_models()
 MISSING = 999_999_999
 names = pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
 
