@@ -29,12 +29,27 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return int(rows.order_by()[:ROWS_WORTH_COUNTING].count())
 
 
+class RoomForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form that leaves to the room, and to the database behind it, what is more than one field's affair.
+
+    Django's own checks would answer with the names of constraints, and tell a row of this tenant from another's.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.instance.validate_constraints = lambda exclude=None: None  # a form has no switch for it
+
+    def validate_unique(self) -> None:
+        """The room's affair."""
+
+
 class Page(ModelAdmin):
     """A page over one table of the signed-in tenant. Who may do what is asked of operators.rights.
 
     It writes nothing by itself: a page that can change something overrides `save_model` and `delete_model` with a room.
     """
 
+    form = RoomForm
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = list_max_show_all = 50

@@ -11,14 +11,14 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminColorInputWidget
 
-from convalloc.console import Page
+from convalloc.console import Page, RoomForm
 from conversations import labelling
 from conversations.models import ConversationLabel
 from labels import catalogue
 from labels.models import Label
 
 
-class LabelForm(forms.ModelForm):  # type: ignore[type-arg]
+class LabelForm(RoomForm):
     """A word and its colour."""
 
     color = forms.RegexField(

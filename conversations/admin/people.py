@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
 
-from convalloc.console import Page, timeline
+from convalloc.console import Page, RoomForm, timeline
 from conversations import grace
 from conversations.models import Conversation
 from conversations.states import State
@@ -25,7 +25,7 @@ ACCOUNT = ("email", "name", "role", "is_active", "new_password")
 STATUS_COLORS = {Status.AVAILABLE: "success", Status.AWAY: "warning", Status.OFFLINE: "danger"}
 
 
-class OperatorForm(forms.ModelForm):  # type: ignore[type-arg]
+class OperatorForm(RoomForm):
     """An account, and the inboxes it answers at."""
 
     email = forms.EmailField(widget=UnfoldAdminEmailInputWidget)
@@ -51,9 +51,6 @@ class OperatorForm(forms.ModelForm):  # type: ignore[type-arg]
         if password:
             password_validation.validate_password(password, self.instance)
         return password
-
-    def validate_unique(self) -> None:
-        """The room refuses a taken address, with one answer whoever holds it; here one would tell a colleague from a stranger."""
 
 
 @admin.register(Operator)

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth import hashers
 from django.test import Client
 
+from operators.console import ConsoleBackend
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Cast
@@ -57,7 +58,7 @@ def test_who_does_not_know_the_password_hears_the_same_of_every_account(cast: Ca
 
     answers = [client.post("/admin/login/", {"username": email, "password": "wrong"}) for email in people]
 
-    pages = {answer.content.decode().split("csrfmiddlewaretoken")[0].replace(email, "") for answer, email in zip(answers, people, strict=True)}
+    pages = {answer.content.decode().split("csrfmiddlewaretoken")[0] for answer in answers}
     assert len(pages) == 1
     assert "Email or password is wrong." in pages.pop()
 
@@ -67,7 +68,12 @@ def test_an_unknown_email_costs_as_much_hashing_as_a_wrong_password(cast: Cast, 
     hashed: list[str] = []
     hasher = type(hashers.get_hasher())
     encode = hasher.encode
-    monkeypatch.setattr(hasher, "encode", lambda self, password, *rest, **more: hashed.append(password) or encode(self, password, *rest, **more))
+
+    def counted(self: Any, password: str, *rest: Any, **more: Any) -> str:
+        hashed.append(password)
+        return str(encode(self, password, *rest, **more))
+
+    monkeypatch.setattr(hasher, "encode", counted)
 
     client.post("/admin/login/", {"username": cast.mia.email, "password": "wrong"})
     known = len(hashed)
@@ -92,6 +98,7 @@ def test_a_session_ends_when_its_account_is_closed(cast: Cast, browse: Any) -> N
     _close(cast.mia)
 
     assert browser.get("/admin/").status_code == 302
+    assert ConsoleBackend().get_user(cast.mia.pk) is None
 
 
 def test_a_session_ends_when_somebody_else_sets_the_password(cast: Cast, browse: Any) -> None:
@@ -136,13 +143,14 @@ def test_a_new_password_writes_nothing_else_of_the_account(cast: Cast, browse: A
     browser = browse(cast.mia)
     loaded = Operator.check_password
 
-    def demoted_meanwhile(self: Operator, password: str) -> bool:
+    def renamed_meanwhile(self: Operator, password: str) -> bool:
         Operator.objects.filter(pk=self.pk).update(name="Renamed meanwhile")
         return loaded(self, password)
 
-    monkeypatch.setattr(Operator, "check_password", demoted_meanwhile)
+    monkeypatch.setattr(Operator, "check_password", renamed_meanwhile)
+    new = "one more phrase"
 
-    browser.post("/admin/password_change/", {"old_password": PASSWORD, "new_password1": "one more phrase", "new_password2": "one more phrase"})
+    browser.post("/admin/password_change/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
 
     assert cast.again(cast.mia).name == "Renamed meanwhile"
 

@@ -1,0 +1,168 @@
+"""Whatever a caller sends as a body: 400 with the field, or 413, 415; never 500, and nothing changes."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Api, Cast
+from tests.contract import witness
+from tests.contract.routes import ROUTES, Route, call, stage_anything
+
+WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT") and (route.body or route.extra)]
+ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body]
+HOSTILE_IDS: list[Any] = [
+    None,
+    "",
+    " ",
+    "abc",
+    0,
+    -1,
+    1.5,
+    5.0,
+    True,
+    False,
+    [],
+    [1],
+    {},
+    {"id": 1},
+    2**63,
+    2**64 - 1,
+    1e308,
+    "1e3",
+    "1_0",
+    "0x10",
+    "9" * 5000,
+    "\N{ARABIC-INDIC DIGIT FIVE}",
+    "\0",
+    "1\0",
+    "\U0001f4a3",
+]
+
+
+@pytest.mark.parametrize(("route", "field"), ID_FIELDS, ids=[f"{route} {field}" for route, field in ID_FIELDS])
+def test_what_is_no_id_is_400_and_names_the_field(cast: Cast, api: type[Api], route: Route, field: str) -> None:
+    method, path, body = call(route, stage_anything(cast))
+    assert body is not None
+
+    with witness.untouched(cast):
+        answers = [api(cast.ada).call(method, path, body | {field: hostile}) for hostile in HOSTILE_IDS]
+
+    assert [(answer.status, answer.body["code"], list(answer.fields)) for answer in answers] == [
+        (400, "validation_failed", [field]) for _ in HOSTILE_IDS
+    ]
+
+
+def test_an_id_in_a_text_of_digits_is_an_id(cast: Cast, api: type[Api]) -> None:
+    conversation = cast.conversation()
+
+    answer = api(cast.olga).post("/conversations/allocate", operator_id=str(cast.olga.pk))
+
+    assert (answer.status, answer.data["id"]) == (200, conversation.pk)
+
+
+NO_OBJECT = "The body must be a JSON object"
+RAW: dict[str, tuple[bytes, str | None]] = {
+    "null": (b"null", NO_OBJECT),
+    "an array": (b'[{"operator_id": 1}]', NO_OBJECT),
+    "a text": (b'"x"', NO_OBJECT),
+    "a number": (b"5", NO_OBJECT),
+    "half an object": (b'{"operator_id": ', None),
+    "single quotes": (b"{'operator_id': 1}", None),
+    "NaN": (b'{"operator_id": NaN}', None),
+    "Infinity": (b'{"operator_id": Infinity}', None),
+    "a lone surrogate": (b'{"name": "\\ud800"}', None),
+    "a surrogate in UTF-8": (b'{"name": "\xed\xa0\x80"}', None),
+    "broken UTF-8": (b'{"name": "\xff\xfe"}', None),
+    "UTF-16": ('{"operator_id": 1}'.encode("utf-16"), None),
+    "a byte order mark": (b'\xef\xbb\xbf{"operator_id": 1}', None),
+    "a raw NUL": (b"\x00", None),
+    "deep arrays": (b"[" * 100_000 + b"]" * 100_000, None),
+    "deep objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, None),
+    "two objects": (b"{}{}", None),
+    "a form": (b"operator_id=1", None),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_what_is_no_json_object_is_400(cast: Cast, api: type[Api], name: str) -> None:
+    raw, message = RAW[name]
+    ids = stage_anything(cast)
+
+    with witness.untouched(cast):
+        answers = [api(cast.ada).call(route.method, call(route, ids)[1], raw) for route in WITH_BODY]
+
+    assert {(answer.status, answer.body["code"]) for answer in answers} == {(400, "malformed_json")}
+    assert all(answer.body["message"].startswith("The body is not valid JSON: ") or answer.body["message"] == message for answer in answers)
+    assert all(answer.body["errors"] == [] for answer in answers)
+
+
+@pytest.mark.parametrize("raw", [b"", b"  \n", b"{}", b'{"unknown": 1}', b'{"__proto__": {}}'])
+@pytest.mark.parametrize("route", WITH_BODY, ids=str)
+def test_an_empty_body_lacks_its_fields(cast: Cast, api: type[Api], route: Route, raw: bytes) -> None:
+    ids = stage_anything(cast)
+
+    with witness.untouched(cast):
+        answer = api(cast.ada).call(route.method, call(route, ids)[1], raw)
+
+    assert (answer.status, answer.body["code"], answer.body["message"]) == (400, "validation_failed", "Validation failed")
+    assert all(message == f'"{field}" is required' for field, message in answer.fields.items() if route.operation != "label-update")
+
+
+@pytest.mark.parametrize("value", ["a\0b", 5, 1e308, [], {}, True, "x" * 501])
+def test_a_reason_is_a_short_text(cast: Cast, api: type[Api], value: Any) -> None:
+    ids = stage_anything(cast)
+    body = {"operator_id": ids["operator"], "conversation_id": ids["conversation"], "reason": value}
+
+    answer = api(cast.mia).call("POST", "/conversations/manager-allocate", body)
+
+    assert answer.status == (200 if isinstance(value, int | float) and value is not True else 400)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "perhaps", 2, "\0"])
+def test_force_is_a_boolean(cast: Cast, api: type[Api], value: Any) -> None:
+    ids = stage_anything(cast)
+    body = {"operator_id": ids["operator"], "conversation_id": ids["conversation"], "force": value}
+
+    with witness.untouched(cast):
+        answer = api(cast.mia).call("POST", "/conversations/manager-allocate", body)
+
+    assert (answer.status, list(answer.fields)) == (400, ["force"])
+
+
+def test_a_body_beyond_the_limit_is_413(cast: Cast, api: type[Api]) -> None:
+    body = b'{"operator_id": "' + b"9" * 3_000_000 + b'"}'
+
+    with witness.untouched(cast):
+        answer = api(cast.ada).call("POST", "/conversations/allocate", body)
+
+    assert witness.said(answer) == witness.refusal(413, "body_too_large", "The body is too large")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"]
+)
+def test_another_content_type_is_415(cast: Cast, api: type[Api], content_type: str) -> None:
+    with witness.untouched(cast):
+        response = api(cast.ada).client.generic(
+            "POST",
+            "/api/v1/conversations/allocate",
+            b"operator_id=1",
+            content_type=content_type,
+            headers={"X-Operator-Id": str(cast.ada.pk)},
+        )
+
+    message = f'Unsupported media type "{content_type}" in request.'
+    assert (response.status_code, response.json()) == witness.refusal(415, "unsupported_media_type", message)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;charset=latin-1"])
+def test_json_may_name_its_charset_and_is_utf_8(cast: Cast, api: type[Api], content_type: str) -> None:
+    response = api(cast.ada).client.generic(
+        "POST",
+        "/api/v1/labels",
+        f'{{"inbox_id": {cast.support.pk}, "name": "grün", "color": "#00FF00"}}'.encode(),
+        content_type=content_type,
+        headers={"X-Operator-Id": str(cast.ada.pk)},
+    )
+
+    assert (response.status_code, response.json()["data"]["name"]) == (201, "grün")

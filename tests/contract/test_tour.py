@@ -1,0 +1,135 @@
+"""The README's tour, as a newcomer takes it: its curl lines, in order, against a live server with the demo data."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from convalloc.embedded.process import free_port, launch, stop, tail, tie
+from convalloc.embedded.quickstart import GENTLY_API, ready
+
+BASE = Path(__file__).resolve().parents[2]
+README = (BASE / "README.md").read_text()
+STEP = re.compile(r"```sh\n(curl .*?)```\n\nIt answers (\d{3}):\n\n```json\n(.*?)```", re.DOTALL)
+START_SECONDS = 60
+
+
+class Step(NamedTuple):
+    """One command of the tour, and the answer that the README shows."""
+
+    command: str
+    status: int
+    shown: Any
+
+
+STEPS = [Step(command, int(status), json.loads(shown)) for command, status, shown in STEP.findall(README)]
+
+
+@pytest.fixture
+def server(django_db_setup: None, tmp_path: Path) -> Iterator[str]:
+    """A server of its own on an empty database of its own, with the demo seeded: what `make run` gives a newcomer."""
+    name = f"tour_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    make_database(name)
+    env = os.environ | {setting: f"{os.environ[setting].rsplit('/', 1)[0]}/{name}" for setting in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+    for command in ("migrate", "seed_demo"):
+        subprocess.run([sys.executable, "manage.py", command], cwd=BASE, env=env, check=True, capture_output=True)
+    port, log = free_port(), tmp_path / "api.log"
+    granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    child = launch([*tie("TERM"), *granian, "convalloc.wsgi:application"], log=log, env=env, cwd=BASE)
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while ready(port):
+            assert child.poll() is None, tail(log)
+            assert time.monotonic() < deadline, tail(log)
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/api/v1"
+    finally:
+        stop(child, GENTLY_API)
+        drop_database(name)
+
+
+def make_database(name: str) -> None:
+    """An empty database, instead of whatever had the name."""
+    drop_database(name)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def drop_database(name: str) -> None:
+    """Gone, also when somebody is still connected."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def run(command: str, api: str) -> tuple[int, Any]:
+    """Status and answer of a curl line. Knows -H, -d and -X; anything else fails the test."""
+    words = shlex.split(command.replace("\\\n", " ").replace("$API", api))
+    assert words.pop(0) == "curl"
+    request, method = Request("http://nowhere"), ""
+    while words:
+        match words.pop(0):
+            case "-H":
+                request.add_header(*words.pop(0).split(": "))
+            case "-d":
+                request.data = words.pop(0).encode()
+            case "-X":
+                method = words.pop(0)
+            case url:
+                assert url.startswith(api), f"curl would not understand {url!r}"
+                request.full_url = url
+    request.method = method or ("POST" if request.data else "GET")
+    try:
+        with urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal)
+
+
+def differences(shown: Any, real: Any, path: str = "") -> list[str]:
+    """Where a shortened answer is not what really came: fields may be left out, `…` stands for anything."""
+    if shown == "…":
+        return []
+    if isinstance(shown, dict) and isinstance(real, dict):
+        missing = [f"{path}.{name} does not come" for name in shown.keys() - real.keys()]
+        return missing + [found for name in shown.keys() & real.keys() for found in differences(shown[name], real[name], f"{path}.{name}")]
+    if isinstance(shown, list) and isinstance(real, list) and len(shown) == len(real):
+        return [found for i, pair in enumerate(zip(shown, real, strict=True)) for found in differences(*pair, f"{path}[{i}]")]
+    return [] if shown == real else [f"{path} is {real!r}, not {shown!r}"]
+
+
+def test_the_tour_shows_every_one_of_its_commands_with_an_answer() -> None:
+    assert len(STEPS) == len(re.findall(r"^curl ", README, re.MULTILINE))
+    assert len(STEPS) >= 10
+
+
+def test_a_shortened_answer_that_differs_is_noticed() -> None:
+    real = {"data": [{"id": 1, "name": "a"}], "code": "x"}
+
+    assert differences({"data": [{"id": 1, "name": "…"}]}, real) == []
+    assert differences({"data": [{"id": 2}]}, real) == [".data[0].id is 1, not 2"]
+    assert differences({"data": []}, real) != []
+    assert differences({"gone": "…"}, real) == [".gone does not come"]
+
+
+def test_the_tour_goes_as_the_readme_says(server: str) -> None:
+    answers = [(step, *run(step.command, server)) for step in STEPS]
+
+    wrong = [
+        f"{step.command}answers {status}: {found}"
+        for step, status, real in answers
+        for found in [*([] if status == step.status else [f"not {step.status}"]), *differences(step.shown, real)]
+    ]
+    assert wrong == [], "\n".join(wrong)

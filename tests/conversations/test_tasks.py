@@ -1,0 +1,124 @@
+"""The beat's tasks through a real worker and a real beat, on the broker and the database of the tests."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from celery import current_app
+
+from convalloc.celery import app
+from conversations import allocation, grace, tasks
+from conversations.models import Conversation, GracePeriod
+from conversations.states import State
+from operators.models import Status
+from tenants import isolation
+from tenants.models import Event, Tenant
+from tests.conftest import Cast, assemble
+from tests.conversations import invariants
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = ["-m", "celery", "-A", "convalloc", "worker", "--pool", "solo", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+BEAT_EVERY_SECOND = """
+from convalloc.celery import app
+for entry in app.conf.beat_schedule.values():
+    entry["schedule"] = 1.0
+app.Beat(schedule="{schedule}", loglevel="INFO").run()
+"""
+
+
+@contextmanager
+def running(log: Path, *arguments: str) -> Iterator[None]:
+    """A Python process on the tests' servers, with its output in `log`; ended by its id."""
+    with log.open("wb") as output:
+        child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield
+        assert child.poll() is None, log.read_text()
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def until(happened: Callable[[], bool], log: Path, seconds: float = 40) -> None:
+    """Return once it happened. Fails with the log when it does not."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def overdue(cast: Cast) -> Conversation:
+    """What Otto holds, who went offline an hour ago."""
+    row = cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        held = allocation.claim(cast.otto.pk, row.pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        period = GracePeriod.objects.get()
+        GracePeriod.objects.update(opened_at=period.opened_at - timedelta(hours=1), expires_at=period.expires_at - timedelta(hours=1))
+    return held
+
+
+def test_a_worker_releases_what_is_overdue_and_ten_deliveries_release_it_once(committed: None, tmp_path: Path) -> None:
+    cast, log = assemble(), tmp_path / "worker.log"
+    held = overdue(cast)
+
+    with running(log, *WORKER):
+        for _ in range(10):
+            app.send_task("conversations.tasks.expire_grace_periods")
+        until(lambda: log.read_text().count("succeeded") >= 10 if log.exists() else False, log)
+
+    assert cast.again(held).state == State.QUEUED
+    with isolation.act_as(cast.tenant.pk):
+        assert [event.kind for event in invariants.timeline(held)].count("conversation.requeued") == 1
+        assert Event.objects.filter(kind="grace.expired").count() == 1
+    invariants.assert_all(cast)
+
+
+def test_beat_and_worker_together_expire_and_rank_without_anybody_asking(committed: None, tmp_path: Path) -> None:
+    cast = assemble()
+    held, waiting = overdue(cast), cast.conversation(minutes_ago=10)
+    with isolation.act_as(cast.tenant.pk):
+        Tenant.objects.update(delay_cap_minutes=5, weights_version=2)
+    worker_log, beat_log = tmp_path / "worker.log", tmp_path / "beat.log"
+
+    with (
+        running(worker_log, *WORKER),
+        running(beat_log, "-c", BEAT_EVERY_SECOND.format(schedule=tmp_path / "schedule")),
+    ):
+        until(lambda: cast.again(held).state == State.QUEUED and cast.again(cast.tenant).ranked_version == 2, worker_log)
+
+    assert cast.again(waiting).saturated
+    invariants.assert_all(cast)
+
+
+def test_the_beat_table_names_exactly_the_tasks_that_exist() -> None:
+    app.loader.import_default_modules()
+    ours = {name for name in app.tasks if not name.startswith("celery.")}
+
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} == ours
+
+
+def test_a_tick_that_was_late_is_dropped_before_the_next_one_comes() -> None:
+    for entry in app.conf.beat_schedule.values():
+        assert entry["options"]["expires"] < entry["schedule"] <= 60
+
+
+def test_shared_tasks_run_on_the_projects_app() -> None:
+    assert current_app.main == "convalloc"
+
+
+@pytest.mark.parametrize("task", ["expire_grace_periods", "keep_ranks"])
+def test_a_task_answers_with_counts(db: None, task: str) -> None:
+    counts = getattr(tasks, task)()
+
+    assert set(counts.values()) == {0}
