@@ -63,7 +63,7 @@ def test_a_conversation_that_somebody_else_is_changing_is_told_and_leaves_the_ot
     first, busy, last = held(cast, cast.olga), held(cast, cast.olga), held(cast, cast.olga)
 
     with psycopg.connect(os.environ["DATABASE_URL"]) as neighbour:
-        neighbour.execute("SELECT set_config('app.tenant_id', %s, true)", [str(cast.tenant.pk)])
+        neighbour.execute(f"SET LOCAL app.tenant_id = '{int(cast.tenant.pk)}'")
         neighbour.execute("SELECT id FROM conversations WHERE id = %s FOR UPDATE", [busy.pk])
         response = do(browser, "deallocate", [first, busy, last])
 
