@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from convalloc.errors import Missing
@@ -134,7 +134,7 @@ def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> C
         if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED"):
             return row
     while waiting_for(operator_id).exists():
-        if row := _pick(operator_id, tenant, at, FIRST_LOOK, ""):
+        if row := _pick(operator_id, tenant, at, 1, ""):  # one row: it waits for one neighbour at a time
             return row
     return None
 
@@ -144,7 +144,13 @@ def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when
     now = "statement_timestamp()" if at is None else "%(at)s::timestamptz"
     heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=weights.effective_sql("c.credit", "c.waits_from", now))
     parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
-    return next(iter(Conversation.objects.raw(PICK.format(heads=heads, when_locked=when_locked), parameters)), None)
+    # A row that a neighbour took since the snapshot is passed over, yet stays locked by us. Without a pick, the savepoint
+    # lets go of such rows: whoever waits next while holding them could meet their new holder in a deadlock.
+    savepoint = transaction.savepoint()
+    row = next(iter(Conversation.objects.raw(PICK.format(heads=heads, when_locked=when_locked), parameters)), None)
+    if row is None:
+        transaction.savepoint_rollback(savepoint)
+    return row
 
 
 def waiting_for(operator_id: int) -> QuerySet[Conversation]:

@@ -1,11 +1,13 @@
 """Taking work from the queue, many at once: nothing twice, nothing forgotten, and nobody is told "empty" while something waits."""
 
 import random
+import time
 from collections import Counter
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
 from conversations import allocation, queue
 from conversations.errors import HeldByAnother
@@ -148,6 +150,45 @@ def test_control_without_the_second_look_a_locked_row_reads_as_an_empty_queue(co
         told = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant)).done()
 
     assert told is None
+
+
+def two_rows_change_hands(cast: Cast) -> tuple[Any, Any]:
+    """Both rows that wait are held; the first is taken for good, and then the second's holder wants the first as well."""
+    first, second = cast.conversation(minutes_ago=60), cast.conversation(minutes_ago=30)
+    with neighbour(cast.tenant.pk) as taker, neighbour(cast.tenant.pk) as holder:
+        lock_for_a_while(taker, [first.pk])
+        lock_for_a_while(holder, [second.pk])
+        call = Call(acting(cast.tenant.pk, allocation.allocate_next, cast.olga.pk, cast.tenant))
+        until_waiting(call)
+        taker.execute("UPDATE conversations SET state = 'RESOLVED', resolved_at = now() WHERE id = %s", [first.pk])
+        taker.commit()
+        until_waiting(call)
+        time.sleep(0.2)  # the taker's row has been looked at again; now the call waits for the second row
+        try:
+            lock_for_a_while(holder, [first.pk])
+            holder.rollback()
+        except psycopg.errors.DeadlockDetected as deadlock:
+            return deadlock, call.done()
+        return None, call.done()
+
+
+def test_a_row_that_was_taken_meanwhile_is_let_go_before_the_next_wait(committed: None) -> None:
+    cast = assemble()
+
+    deadlock, given = two_rows_change_hands(cast)
+
+    assert deadlock is None
+    assert isinstance(given, Conversation)
+
+
+def test_control_when_one_wait_covers_both_rows_their_holder_meets_a_deadlock(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pick = queue._pick
+    monkeypatch.setattr(queue, "_pick", lambda operator_id, tenant, at, look, when_locked: pick(operator_id, tenant, at, 16, when_locked))
+    cast = assemble()
+
+    deadlock, given = two_rows_change_hands(cast)
+
+    assert isinstance(deadlock, psycopg.errors.DeadlockDetected) or isinstance(given, OperationalError)
 
 
 @pytest.mark.parametrize("held", [1, 16, 20, 99])
