@@ -97,7 +97,7 @@ def _expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
         conversation = conversations[period.conversation_id]
         if status[period.operator_id].status != Status.OFFLINE:
             counts += Counts(closed=deadlines.close([period], EndReason.RETURNED, now))
-        elif not Assignment.objects.filter(pk=period.assignment_id, ended_at__isnull=True).exists():
+        elif not Assignment.objects.filter(pk=period.assignment_id, conversation_id=conversation.pk, ended_at__isnull=True).exists():
             counts += Counts(closed=deadlines.close([period], EndReason.ASSIGNMENT_ENDED, now))
         else:
             lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause="grace_expired")

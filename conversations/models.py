@@ -13,7 +13,11 @@ from labels.models import Label
 from operators.models import Operator
 from tenants.models import Inbox, OwnedForeignKey, TenantOwned
 
-ENDS_WITH_A_REASON = Q(ended_at__isnull=True, end_reason__isnull=True) | Q(ended_at__isnull=False, end_reason__isnull=False)
+
+def ends_with(*reasons: str) -> Q:
+    """Open without a reason, or ended with one of these. The explicit NOT NULL matters: a CHECK lets an unknown pass."""
+    ended = Q(ended_at__isnull=False, end_reason__isnull=False, end_reason__in=reasons)
+    return Q(ended_at__isnull=True, end_reason__isnull=True) | ended
 
 
 class Conversation(TenantOwned):
@@ -110,7 +114,10 @@ class Assignment(TenantOwned):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "conversation"], name="one_open_assignment", condition=Q(ended_at__isnull=True)),
             models.CheckConstraint(name="assignment_known_source", condition=Q(source__in=["auto", "claim", "manager"])),
-            models.CheckConstraint(name="assignment_ends_with_a_reason", condition=ENDS_WITH_A_REASON),
+            models.CheckConstraint(
+                name="assignment_ends_with_a_reason",
+                condition=ends_with("resolved", "reassigned", "deallocated", "moved", "grace_expired"),
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "operator", "ended_at"], name="assignment_by_operator"),
@@ -143,7 +150,7 @@ class GracePeriod(TenantOwned):
         db_table = "grace_period_assignments"
         constraints = [
             models.UniqueConstraint(fields=["tenant", "assignment"], name="one_open_grace_period", condition=Q(ended_at__isnull=True)),
-            models.CheckConstraint(name="grace_ends_with_a_reason", condition=ENDS_WITH_A_REASON),
+            models.CheckConstraint(name="grace_ends_with_a_reason", condition=ends_with("returned", "assignment_ended", "expired")),
             models.CheckConstraint(name="grace_lasts", condition=Q(expires_at__gt=F("opened_at"))),
         ]
         indexes = [

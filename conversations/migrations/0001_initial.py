@@ -331,7 +331,11 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("end_reason__isnull", True), ("ended_at__isnull", True)),
-                    models.Q(("end_reason__isnull", False), ("ended_at__isnull", False)),
+                    models.Q(
+                        ("end_reason__in", ("resolved", "reassigned", "deallocated", "moved", "grace_expired")),
+                        ("end_reason__isnull", False),
+                        ("ended_at__isnull", False),
+                    ),
                     _connector="OR",
                 ),
                 name="assignment_ends_with_a_reason",
@@ -364,7 +368,11 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("end_reason__isnull", True), ("ended_at__isnull", True)),
-                    models.Q(("end_reason__isnull", False), ("ended_at__isnull", False)),
+                    models.Q(
+                        ("end_reason__in", ("returned", "assignment_ended", "expired")),
+                        ("end_reason__isnull", False),
+                        ("ended_at__isnull", False),
+                    ),
                     _connector="OR",
                 ),
                 name="grace_ends_with_a_reason",
