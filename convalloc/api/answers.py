@@ -37,7 +37,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 def explain(problem: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler. None means a bug: Django answers 500 and logs it."""
+    """DRF's exception handler. None leaves it to DatabaseAway; what that does not know either is a bug: 500, logged."""
     if isinstance(problem, IntegrityError):
         problem = translate(problem) or problem
     if isinstance(problem, DomainError):
@@ -50,8 +50,6 @@ def explain(problem: Exception, context: dict[str, Any]) -> Response | None:
         return error("You do not have permission to do this", "forbidden", status=403)
     if isinstance(problem, exceptions.APIException):
         return _framework_refusal(problem)
-    if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
-        return unavailable()
     return None
 
 
@@ -136,7 +134,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 class DatabaseAway:
-    """Middleware: a database that is away before or after a view ran is a 503 too, with Retry-After."""
+    """Middleware: a database that is away or busy, before, in or after a view, is a 503 with Retry-After."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
