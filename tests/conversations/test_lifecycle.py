@@ -45,7 +45,7 @@ ACTS: dict[str, Callable[[Cast, Any, Any, Any], Any]] = {
 STEP = st.tuples(st.sampled_from(list(ACTS)), st.sampled_from(["olga", "otto", "mia"]), st.integers(0, 2), st.integers(0, 2))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(walk=st.lists(STEP, min_size=5, max_size=25))
 def test_after_any_acts_in_any_order_every_invariant_holds(cast: Cast, walk: list[tuple[str, str, int, int]]) -> None:
     with isolation.act_as(cast.tenant.pk):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from convalloc import clock
@@ -21,7 +21,12 @@ from tenants.models import Tenant
 from tests.conftest import Cast
 from tests.conversations.formula import FORMULAS, Formula, message_counts, waiting_times
 
-A_THIRD_OF_A_THOUSAND = settings(max_examples=334, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+A_THIRD_OF_A_THOUSAND = settings(
+    max_examples=334,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # not shrink: against a database it takes minutes, and these are small
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 class Recipe(NamedTuple):
