@@ -1,6 +1,6 @@
 """How this floor refuses: one class per refusal; its docstring is the message."""
 
-from convalloc.errors import DomainError, Forbidden, Invalid
+from convalloc.errors import DomainError, Forbidden, Invalid, Kind
 from conversations import states
 from conversations.states import State
 
@@ -9,6 +9,13 @@ class NotQueued(DomainError):
     """Conversation is {state}, not QUEUED"""
 
     code = "not_queued"
+
+
+class QueueBusy(DomainError):
+    """Other operators took everything that was looked at: try again"""
+
+    kind = Kind.UNAVAILABLE
+    code = "queue_busy"
 
 
 class NotAllocated(DomainError):

@@ -6,15 +6,13 @@ under the operator's and the conversation's locks: whoever returned first, keeps
 
 from typing import NamedTuple
 
-from django.db import connection
-
 from convalloc import clock
 from conversations import deadlines, lifecycle, queue
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
 from operators import presence, staff
 from operators.models import Operator, OperatorStatus, Status
-from tenants import isolation
+from tenants import isolation, rounds
 from tenants.models import Tenant
 
 EndReason = GracePeriod.EndReason
@@ -71,16 +69,17 @@ def expire_due(limit: int = 500) -> Counts:
 
     Harmless to call twice, ten times, or at the same time from many workers.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM tenants_with_due_grace()")
-        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
     total = Counts()
-    for tenant_id in tenant_ids:
+
+    def expire(tenant_id: int) -> None:
+        nonlocal total
         found = limit
         while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
             with isolation.act_as(tenant_id):
                 done, found = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
             total += done
+
+    rounds.visit(rounds.with_due_grace(), expire)
     return total
 
 

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from convalloc.errors import Missing
+from conversations.errors import QueueBusy
 from conversations.models import Conversation
 from conversations.priority import Weights
 from conversations.states import State
@@ -24,6 +25,7 @@ from tenants import isolation
 from tenants.models import Tenant
 
 FIRST_LOOK = 16  # candidates: more than the neighbours that pick at the same time
+MOST_WAITS = 100  # neighbours that one pick waits for in turn, each for milliseconds
 
 # The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.Weights.
 #   1 by rank: the bulk                    2 saturated: flagged by the tick, by credit alone
@@ -129,14 +131,17 @@ def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> C
 
     Candidates that a neighbour holds are passed over. A row that is merely locked does not make the queue empty:
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
+    Raises QueueBusy when neighbours were faster every time.
     """
     for look in (FIRST_LOOK, settings.MAX_CONVERSATION_FETCH):
         if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED"):
             return row
-    while waiting_for(operator_id).exists():
+    for _ in range(MOST_WAITS):
+        if not waiting_for(operator_id).exists():
+            return None
         if row := _pick(operator_id, tenant, at, 1, ""):  # one row: it waits for one neighbour at a time
             return row
-    return None
+    raise QueueBusy
 
 
 def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str) -> Conversation | None:

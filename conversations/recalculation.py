@@ -1,14 +1,12 @@
 """Places in the queue computed anew: by hand, after changed weights, and by the tick that flags what crossed the delay cap."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
-
-from django.db import connection
 
 from conversations import queue
 from conversations.models import Conversation
 from conversations.states import State
-from tenants import isolation
+from tenants import eventlog, isolation, rounds
 from tenants.models import Tenant
 
 BATCH = 1000  # rows of one short transaction: a pick waits for one at most
@@ -38,6 +36,8 @@ def recalculate(tenant_id: int, *, progress: Callable[[int], object] = lambda ro
             break
     with isolation.act_as(tenant_id):
         Tenant.objects.filter(pk=tenant_id, weights_version=version).update(ranked_version=version)
+        tenant = Tenant.objects.get(pk=tenant_id)
+        eventlog.append("tenant.priorities_recalculated", tenant, after={"conversations": total, "weights_version": version})
     return total
 
 
@@ -51,18 +51,14 @@ class Counts(NamedTuple):
 def tick(limit: int = 5000) -> Counts:
     """For every tenant: rank anew after a change of weights, flag at most `limit` rows that crossed the delay cap. Harmless to repeat."""
     flagged = reranked = 0
-    for tenant_id in all_tenants():
+
+    def keep(tenant_id: int) -> None:
+        nonlocal flagged, reranked
         with isolation.act_as(tenant_id):
             tenant = Tenant.objects.get(pk=tenant_id)
             flagged += queue.flag_saturated(tenant, limit)
         if tenant.ranked_version != tenant.weights_version:
             reranked += recalculate(tenant_id)
+
+    rounds.visit(rounds.all_tenants(), keep)
     return Counts(flagged, reranked)
-
-
-def all_tenants() -> Iterator[int]:
-    """Ids of all tenants but the platform's, by a narrow function of the database."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM all_tenants()")
-        rows = cursor.fetchall()
-    yield from (tenant_id for (tenant_id,) in rows)

@@ -37,6 +37,7 @@ def start_servers(config: pytest.Config) -> None:
     valkey.start()
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as superuser:
         superuser.execute("ALTER ROLE convalloc_owner CREATEDB")  # each xdist worker makes a database of its own
+        superuser.execute("ALTER ROLE convalloc_app SET idle_in_transaction_session_timeout = '60s'")  # a test thinks between its calls
     os.environ |= {
         "DATABASE_URL": postgres.url("convalloc_app"),
         "DATABASE_OWNER_URL": postgres.url("convalloc_owner"),

@@ -16,10 +16,11 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 ALTER ROLE convalloc_owner LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'owner_password';
 ALTER ROLE convalloc_app LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'app_password';
 
--- No request may wait for ever: a lock is held for milliseconds, and a forgotten transaction stops VACUUM.
+-- No request may wait for ever: a lock is held for milliseconds. A worker that is stopped in mid-transaction hides its
+-- rows from everybody; it loses them before those who wait for a lock give up.
 ALTER ROLE convalloc_app SET lock_timeout = '5s';
 ALTER ROLE convalloc_app SET statement_timeout = '30s';
-ALTER ROLE convalloc_app SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE convalloc_app SET idle_in_transaction_session_timeout = '4s';
 
 SELECT 'CREATE DATABASE convalloc OWNER convalloc_owner'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'convalloc') \gexec

@@ -76,7 +76,7 @@ def test_roles_have_no_power_that_row_level_security_does_not_bind(server: Postg
 
     assert roles == [("convalloc_app", False, False, False, False), ("convalloc_owner", False, False, False, False)]
     assert ask(server, "convalloc_app", "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')") == [("5s", "30s")]
-    assert ask(server, "convalloc_app", "SELECT current_setting('idle_in_transaction_session_timeout')") == [("30s",)]
+    assert ask(server, "convalloc_app", "SELECT current_setting('idle_in_transaction_session_timeout')") == [("4s",)]
 
 
 def test_the_runtime_role_cannot_make_a_table(server: Postgres) -> None:

@@ -15,7 +15,7 @@ from conversations.models import Assignment, Conversation
 from conversations.states import State
 from operators.models import Operator
 from tenants import isolation
-from tests.conftest import Cast, assemble
+from tests.conftest import Api, Cast, assemble
 from tests.races.crowd import Call, acting, neighbour, together, until_waiting
 
 NOTHING_WAITS = "nothing waits"
@@ -216,3 +216,18 @@ def test_one_conversation_claimed_by_two_at_once_goes_to_one_and_the_other_hears
         loser = next(outcome for outcome in outcomes if isinstance(outcome, HeldByAnother))
         assert sum(isinstance(outcome, Conversation) for outcome in outcomes) == 1
         assert loser.details["operator_id"] == winner
+
+
+def test_who_has_waited_for_too_many_neighbours_is_told_to_try_again(
+    committed: None, monkeypatch: pytest.MonkeyPatch, api: type[Api]
+) -> None:
+    monkeypatch.setattr(queue, "MOST_WAITS", 0)
+    cast = assemble()
+    last = cast.conversation()
+
+    with neighbour(cast.tenant.pk) as session:
+        lock_for_a_while(session, [last.pk])
+        answer = api(cast.olga).post("/conversations/allocate", operator_id=cast.olga.pk)
+
+    assert (answer.status, answer.body["code"]) == (503, "queue_busy")
+    assert answer.headers["Retry-After"] == "1"

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from conversations import recalculation
+from tenants import rounds
 
 
 class Command(BaseCommand):
@@ -15,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", type=int, help="id of one tenant; all of them without it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tenants = list(recalculation.all_tenants())
+        tenants = rounds.all_tenants()
         if options["tenant"] is not None:
             if options["tenant"] not in tenants:
                 raise CommandError(f"There is no tenant {options['tenant']}.")

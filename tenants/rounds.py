@@ -1,0 +1,40 @@
+"""One tenant after another: work that crosses tenants, where one tenant's trouble must not keep the others waiting."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from django.db import DatabaseError, connection
+
+log = logging.getLogger(__name__)
+
+
+def visit(tenant_ids: Iterable[int], act: Callable[[int], None]) -> None:
+    """Call `act` for each tenant. Whose rows are locked or whose transaction fails is left for the next round.
+
+    Raises the first DatabaseError again once everybody was visited, so that it is seen.
+    """
+    problems = []
+    for tenant_id in tenant_ids:
+        try:
+            act(tenant_id)
+        except DatabaseError as problem:
+            log.exception("tenant %s is left for the next round", tenant_id)
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+def all_tenants() -> list[int]:
+    """Ids of all tenants but the platform's."""
+    return _ids("SELECT * FROM all_tenants()")
+
+
+def with_due_grace() -> list[int]:
+    """Ids of the tenants that have a grace period to end."""
+    return _ids("SELECT * FROM tenants_with_due_grace()")
+
+
+def _ids(lookup: str) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(lookup)
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]

@@ -1,0 +1,37 @@
+"""Rounds over all tenants: one tenant's trouble is that tenant's alone, and it is seen."""
+
+import pytest
+from django.db import OperationalError, connection
+
+from conversations import allocation, grace
+from conversations.models import Conversation, GracePeriod
+from conversations.states import State
+from operators.models import Status
+from tenants import isolation
+from tests.conftest import Cast, assemble
+from tests.races.crowd import neighbour
+
+
+def overdue(cast: Cast) -> Conversation:
+    """Otto has left with a conversation, and its grace period is over."""
+    row: Conversation = cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, row.pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
+    return row
+
+
+def test_a_tenant_whose_rows_are_locked_holds_nobody_else_up(committed: None) -> None:
+    stuck, other = assemble(), assemble()
+    held, waiting = overdue(stuck), overdue(other)
+
+    with neighbour(stuck.tenant.pk) as session:
+        session.execute("SELECT 1 FROM operator_status WHERE operator_id = %s FOR UPDATE", [stuck.otto.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            grace.expire_due()
+
+    assert other.again(waiting).state == State.QUEUED
+    assert stuck.again(held).state == State.ALLOCATED
