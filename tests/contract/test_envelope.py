@@ -159,3 +159,9 @@ def parameters() -> dict[str, Any]:
     """How to reach the tests' database as the runtime role, beside Django."""
     found = connection.get_connection_params()
     return {name: found[name] for name in ("dbname", "user", "password", "host", "port") if name in found}
+
+
+def test_a_host_that_is_not_ours_is_refused(cast: Cast, api: type[Api]) -> None:
+    answer = api(cast.olga).call("GET", "/anything", Host="evil.example")
+
+    assert (answer.status, answer.body["code"]) == (400, "bad_request")
