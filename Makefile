@@ -22,7 +22,7 @@ dev: $(VENV)/.run  ## the same; the API restarts when a source file changes, and
 	@exec $(DEVELOPMENT_MACHINE) $(PY) manage.py up --parent $$PPID --reload
 
 test: $(VENV)/.test  ## the whole suite, on servers that it starts itself (ARGS="-k grace" picks tests)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
 
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded

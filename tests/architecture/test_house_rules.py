@@ -108,7 +108,8 @@ def test_files_are_named_after_what_the_business_does() -> None:
 
 
 def test_no_file_is_longer_than_a_head_can_hold() -> None:
-    long = [f"{source.path}: {length}" for source in everything() if (length := len(source.text.splitlines())) >= LONGEST_FILE]
+    written = [source for source in everything() if not source.is_migration]
+    long = [f"{source.path}: {length}" for source in written if (length := len(source.text.splitlines())) >= LONGEST_FILE]
 
     assert long == [], f"Under {LONGEST_FILE} lines: which two things does it do?"
 
