@@ -45,12 +45,6 @@ class OperatorManager(OwnedManager, BaseUserManager[Any]):
         with isolation.act_as(PLATFORM_TENANT_ID):
             return self.create_user(email, password, **{"role": Role.ADMIN, **fields})
 
-    def get_by_natural_key(self, username: str | None) -> "Operator":
-        """Whether the platform has this account already: what `manage.py createsuperuser` asks. Raises DoesNotExist."""
-        with isolation.act_as(PLATFORM_TENANT_ID):
-            operator: Operator = self.get(email=(username or "").lower())
-        return operator
-
 
 class Operator(AbstractBaseUser, TenantOwned):
     """A person of a tenant, or of the platform. Rights follow from the role alone."""

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import hashers
-from django.core.management import call_command
 from django.test import Client
 
 from operators.console import ConsoleBackend
@@ -187,12 +186,3 @@ def test_a_page_that_does_not_exist_is_a_page_to_read(cast: Cast, browse: Any) -
 def _close(operator: Operator) -> None:
     with isolation.act_as(operator.tenant_id):
         Operator.objects.filter(pk=operator.pk).update(is_active=False)
-
-
-def test_djangos_own_command_makes_an_account_of_the_platform(db: None, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-
-    call_command("createsuperuser", "--noinput", "--email", "Root@platform.example", verbosity=0)
-    response = client.post("/admin/login/", {"username": "root@platform.example", "password": PASSWORD})
-
-    assert response.status_code == 302
