@@ -8,7 +8,7 @@ from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -21,6 +21,11 @@ from operators.models import Operator
 from tenants import eventlog, isolation
 
 PATH = "/admin/"
+REFUSED: dict[type[Exception], tuple[int, str]] = {
+    DataError: (400, "Nothing can be called that"),  # a filter with NUL, which Postgres refuses in text
+    Http404: (404, "There is no such page"),
+    PermissionDenied: (403, "Your role does not allow this"),
+}
 
 
 class ConsoleBackend(BaseBackend):
@@ -133,8 +138,9 @@ class ActAsSignedIn:
 
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         """People get a page to read where the API's clients get JSON."""
-        if not request.path_info.startswith(PATH) or not isinstance(problem, Http404 | PermissionDenied):
+        refusal = next((told for kind, told in REFUSED.items() if isinstance(problem, kind)), None)
+        if refusal is None or not request.path_info.startswith(PATH):
             return None
-        status, title = (404, "There is no such page") if isinstance(problem, Http404) else (403, "Your role does not allow this")
+        status, title = refusal
         context = {**admin.site.each_context(request), "title": title}
         return TemplateResponse(request, "console/refused.html", context, status=status)

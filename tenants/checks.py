@@ -11,6 +11,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, models
 
 from tenants.models import OwnedForeignKey, OwnedManager, Tenant, TenantOwned
@@ -109,7 +110,7 @@ def the_runtime_role_cannot_climb(app_configs: Any, **_: Any) -> Sequence[CheckM
                 """
             )
             role, bypasses, owns = cursor.fetchone()
-    except DatabaseError as error:
+    except (DatabaseError, ImproperlyConfigured) as error:
         return [Warning(f"The runtime role could not be checked: {error}", hint="Run this where DATABASE_URL answers.", id="tenants.W001")]
     if bypasses or owns:
         reason = "is, or can become, a superuser, BYPASSRLS or CREATEROLE" if bypasses else "owns the tables, or is a member of who does"

@@ -22,7 +22,8 @@ from operators.models import Operator, OperatorStatus
 from tenants.models import Inbox
 
 MOST_AT_ONCE = 200  # rows of one act: all of them stay locked until its end
-LOCK_NOT_AVAILABLE = "55P03"
+# A lock that did not come in time, or a circle of waiting: many rows in one transaction cannot keep the order of locks (0006).
+BUSY = {"55P03", "40P01"}
 
 Act = Callable[[int], str | None]
 
@@ -138,7 +139,7 @@ def _to_each(request: HttpRequest, rows: QuerySet[Conversation], done: str, act:
         except DomainError as refusal:
             note = refusal_of(refusal)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            if getattr(error.__cause__, "sqlstate", None) not in BUSY:
                 raise
             note = "somebody else is changing it: try again"
         if note:

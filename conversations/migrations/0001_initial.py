@@ -69,12 +69,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "db_table": "conversations",
-                "abstract": False,
-                "base_manager_name": "objects",
-                "default_manager_name": "objects",
-            },
+            options={"db_table": "conversations", "abstract": False, "base_manager_name": "objects", "default_manager_name": "objects"},
         ),
         migrations.CreateModel(
             name="Assignment",
@@ -126,12 +121,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "db_table": "assignments",
-                "abstract": False,
-                "base_manager_name": "objects",
-                "default_manager_name": "objects",
-            },
+            options={"db_table": "assignments", "abstract": False, "base_manager_name": "objects", "default_manager_name": "objects"},
         ),
         migrations.CreateModel(
             name="ConversationLabel",

@@ -15,6 +15,7 @@ from operators.models import Operator, Status
 from tenants import isolation
 from tests.conftest import Cast, assemble
 from tests.console.conftest import give_password, said, sign_in
+from tests.races.crowd import Call, neighbour, until_waiting
 
 LIST = "/admin/conversations/conversation/"
 
@@ -69,6 +70,23 @@ def test_a_conversation_that_somebody_else_is_changing_is_told_and_leaves_the_ot
 
     assert said(response) == f"2 deallocated; #{busy.pk}: somebody else is changing it: try again"
     assert [cast.again(row).state for row in (first, busy, last)] == ["QUEUED", "ALLOCATED", "QUEUED"]
+
+
+def test_a_conversation_that_closes_a_circle_of_locks_is_told_and_leaves_the_others_done(committed: None) -> None:
+    cast = assemble()
+    browser = Client()
+    sign_in(browser, give_password(cast.mia))
+    first, circular = held(cast, cast.olga), held(cast, cast.olga)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT id FROM conversations WHERE id = %s FOR UPDATE", [circular.pk])
+        page = Call(lambda: do(browser, "deallocate", [first, circular]))
+        until_waiting(page)
+        session.execute("SELECT id FROM conversations WHERE id = %s FOR UPDATE", [first.pk])  # returns once the page is done
+        response = page.done()
+
+    assert said(response) == f"1 deallocated; #{circular.pk}: somebody else is changing it: try again"
+    assert [cast.again(row).state for row in (first, circular)] == ["QUEUED", "ALLOCATED"]
 
 
 def test_reassigning_asks_to_whom_and_shows_what(cast: Cast, browse: Any) -> None:

@@ -125,3 +125,10 @@ WORDS = {0.5: "under a minute", -10: "under a minute", 7: "7 min", 60: "1 h", 12
 @pytest.mark.parametrize(("minutes", "words"), WORDS.items())
 def test_puts_waiting_into_words(minutes: float, words: str) -> None:
     assert in_words(timedelta(minutes=minutes)) == words
+
+
+def test_a_filter_that_no_text_can_equal_is_refused_with_a_page(cast: Cast, browse: Any) -> None:
+    response = browse(cast.mia).get(f"{LIST}?state__exact=%00")
+
+    assert response.status_code == 400
+    assert "Nothing can be called that" in response.content.decode()

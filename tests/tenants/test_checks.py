@@ -202,11 +202,12 @@ def test_believing_a_header_without_proof_is_refused(switch: str) -> None:
     assert "(tenants.E004) The header X-Operator-Id is believed" in answer.stderr
 
 
-def test_a_database_that_is_away_is_a_warning_and_not_a_pass() -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_database_that_is_away_is_a_warning_and_not_a_pass(named: bool) -> None:
     answer = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy"],
         cwd=settings.BASE_DIR,
-        env=os.environ | {"DATABASE_URL": as_role("convalloc_app", "wrong")},
+        env=os.environ | {"DATABASE_URL": as_role("convalloc_app", "wrong") if named else ""},
         capture_output=True,
         text=True,
         timeout=60,
