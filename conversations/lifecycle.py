@@ -61,11 +61,12 @@ def open_conversation(tenant: Tenant, inbox: Inbox, **facts: Any) -> Conversatio
 def resolve(conversation_id: int, *, by: Operator) -> Conversation:
     """The holder, or a manager, says that the work is done; a manager also of what nobody holds.
 
-    Raises Missing, NotTheHolder, AlreadyResolved (by somebody else).
+    Raises Missing, NotYourInbox (who may not see it hears nothing of its state), AlreadyResolved (by somebody else), NotTheHolder.
     """
     conversation = queue.lock(conversation_id)
     if repeats(conversation, "conversation.resolved", by):
         return conversation
+    queue.find_visible(conversation_id, by)
     move = step("resolve", conversation)
     if not by.is_manager and conversation.assigned_operator_id != by.pk:
         raise NotTheHolder

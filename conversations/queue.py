@@ -20,6 +20,7 @@ from conversations.models import Conversation
 from conversations.priority import Weights
 from conversations.states import State
 from operators import desk
+from operators.errors import NotYourInbox
 from operators.models import Operator
 from tenants import isolation
 from tenants.models import Tenant
@@ -123,6 +124,14 @@ def find(conversation_id: int) -> Conversation:
     row = Conversation.objects.filter(pk=conversation_id).first()
     if row is None:
         raise Missing(what="Conversation")
+    return row
+
+
+def find_visible(conversation_id: int, operator: Operator) -> Conversation:
+    """The conversation, not locked, for one who may see it. Raises Missing, NotYourInbox."""
+    row = find(conversation_id)
+    if not visible_to(operator).filter(pk=row.pk).exists():
+        raise NotYourInbox
     return row
 
 

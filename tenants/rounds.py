@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
 log = logging.getLogger(__name__)
 
@@ -11,13 +11,13 @@ log = logging.getLogger(__name__)
 def visit(tenant_ids: Iterable[int], act: Callable[[int], None]) -> None:
     """Call `act` for each tenant. Whose rows are locked or whose transaction fails is left for the next round.
 
-    Raises the first DatabaseError again once everybody was visited, so that it is seen.
+    Raises the first problem again once everybody was visited, so that it is seen.
     """
-    problems = []
+    problems: list[Exception] = []
     for tenant_id in tenant_ids:
         try:
             act(tenant_id)
-        except DatabaseError as problem:
+        except Exception as problem:
             log.exception("tenant %s is left for the next round", tenant_id)
             problems.append(problem)
     if problems:

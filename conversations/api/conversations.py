@@ -52,9 +52,7 @@ class Conversations(TenantDoor):
     @documented(shapes.Conversation, refuses=(NotYourInbox, Missing))
     def retrieve(self, request: Request, pk: str) -> Response:
         """One conversation."""
-        conversation = queue.find(int(pk))
-        self._refuse_unseen(conversation)
-        return self._answer(conversation)
+        return self._answer(queue.find_visible(int(pk), self.caller))
 
     @documented(shapes.Conversation, method="POST", many=True, meta=shapes.PageMeta, body=bodies.PhoneSearch)
     @documented(shapes.Conversation, method="GET", many=True, meta=shapes.PageMeta, query=(bodies.PhoneSearch,))
@@ -94,7 +92,7 @@ class Conversations(TenantDoor):
         conversation = allocation.assign(body["operator_id"], body["conversation_id"], override=override)
         return self._answer(conversation, "Conversation allocated successfully")
 
-    @_act(bodies.ForConversation, "Conversation resolved successfully", NotTheHolder, AlreadyResolved, shows=shapes.DONE)
+    @_act(bodies.ForConversation, "Conversation resolved successfully", NotYourInbox, NotTheHolder, AlreadyResolved, shows=shapes.DONE)
     @action(detail=False, methods=["post"])
     def resolve(self, request: Request) -> Response:
         """The work is done."""
@@ -134,10 +132,6 @@ class Conversations(TenantDoor):
         now = clock.now()
         data = wire.one(conversation.pk, self._weights, now)
         return success(data, message=message, meta={"timestamp": now, **meta} if meta else None)
-
-    def _refuse_unseen(self, conversation: Conversation) -> None:
-        if not queue.visible_to(self.caller).filter(pk=conversation.pk).exists():
-            raise NotYourInbox
 
 
 class Recalculation(LongDoor):

@@ -149,9 +149,7 @@ class Labels(TenantDoor):
 
     def _labelled(self, request: Request) -> dict[str, Any]:
         body = checked(bodies.LabelOnConversation, request.data)
-        conversation = queue.find(body["conversation_id"])
-        if not queue.visible_to(self.caller).filter(pk=conversation.pk).exists():
-            raise NotYourInbox
+        queue.find_visible(body["conversation_id"], self.caller)
         return body
 
     def _answer(self, conversation: Conversation, message: str) -> Response:

@@ -58,6 +58,15 @@ def test_what_somebody_else_resolved_is_a_conflict(cast: Cast, api: type[Api]) -
     assert [witness.said(answer) for answer in answers] == [witness.ALREADY_RESOLVED] * 2
 
 
+def test_who_may_not_see_it_hears_nothing_of_its_state(cast: Cast, api: type[Api]) -> None:
+    unseen = [cast.conversation(inbox=cast.sales), witness.resolved(cast, cast.olga, inbox=cast.sales)]
+
+    with witness.untouched(cast):
+        answers = [api(cast.otto).post("/conversations/resolve", conversation_id=row.pk) for row in unseen]
+
+    assert [(answer.status, answer.body["code"]) for answer in answers] == [(403, "not_your_inbox")] * 2
+
+
 def test_whoever_does_not_hold_it_may_not(cast: Cast, api: type[Api]) -> None:
     held, waiting = witness.held(cast, cast.otto), cast.conversation()
 

@@ -7,7 +7,7 @@ from conversations import allocation, grace
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Status
-from tenants import isolation
+from tenants import isolation, rounds
 from tests.conftest import Cast, assemble
 from tests.races.crowd import neighbour
 
@@ -35,3 +35,17 @@ def test_a_tenant_whose_rows_are_locked_holds_nobody_else_up(committed: None) ->
 
     assert other.again(waiting).state == State.QUEUED
     assert stuck.again(held).state == State.ALLOCATED
+
+
+def test_whatever_goes_wrong_with_one_tenant_the_others_are_visited_and_it_is_raised() -> None:
+    visited = []
+
+    def act(tenant_id: int) -> None:
+        visited.append(tenant_id)
+        if tenant_id == 2:
+            raise KeyError("a bug with this tenant's rows")
+
+    with pytest.raises(KeyError):
+        rounds.visit([1, 2, 3], act)
+
+    assert visited == [1, 2, 3]
