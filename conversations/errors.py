@@ -42,6 +42,12 @@ class OperatorNotAvailable(DomainError):
     code = "operator_not_available"
 
 
+class CapacityExceeded(DomainError):
+    """Operator already holds {current} of at most {limit} conversations"""
+
+    code = "capacity_exceeded"
+
+
 class OperatorDisabled(DomainError):
     """Operator's account is disabled: it gets no work"""
 
@@ -49,7 +55,7 @@ class OperatorDisabled(DomainError):
 
 
 class NotTheHolder(Forbidden):
-    """You do not have permission to resolve a conversation that you do not hold"""
+    """You do not have permission to do this to a conversation that you do not hold"""
 
     code = "not_the_holder"
 

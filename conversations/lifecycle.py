@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from convalloc import clock
 from convalloc.errors import Missing
-from conversations import deadlines, queue, states
+from conversations import capacity, deadlines, queue, states
 from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.priority import Weights
@@ -34,6 +34,7 @@ END_REASON = {
     "resolve": Assignment.EndReason.RESOLVED,
     "reassign": Assignment.EndReason.REASSIGNED,
     "deallocate": Assignment.EndReason.DEALLOCATED,
+    "release": Assignment.EndReason.RELEASED,
     "move": Assignment.EndReason.MOVED,
     "expire": Assignment.EndReason.GRACE_EXPIRED,
 }
@@ -82,6 +83,21 @@ def deallocate(conversation_id: int, *, by: Operator, cause: str = "") -> Conver
     if repeats(conversation, "conversation.deallocated", by):
         return conversation
     return requeue(conversation, step("deallocate", conversation), by.tenant, clock.now(), cause=cause)
+
+
+def release(conversation_id: int, *, by: Operator, reason: str) -> Conversation:
+    """Its holder gives it back to the queue, which does not hand it to them again for the tenant's cool-down while anything else waits.
+
+    Raises Missing, NotYourInbox, AlreadyResolved, NotAllocated, NotTheHolder.
+    """
+    conversation = queue.lock(conversation_id)
+    if repeats(conversation, "conversation.released", by):
+        return conversation
+    queue.find_visible(conversation_id, by)
+    onwards = step("release", conversation)
+    if conversation.assigned_operator_id != by.pk:
+        raise NotTheHolder
+    return requeue(conversation, onwards, by.tenant, clock.now(), cause=reason)
 
 
 def reassign(conversation_id: int, operator_id: int, *, override: Override = Override()) -> Conversation:  # noqa: B008  immutable
@@ -135,10 +151,10 @@ def step(act: str, conversation: Conversation) -> Transition:
 
 
 def admit(target: OperatorStatus, conversation: Conversation, override: Override = Override()) -> None:  # noqa: B008  immutable
-    """Refuse to give this operator work unless they are available and answer at the inbox; a manager may force it.
+    """Refuse to give this operator work unless they are available, answer at the inbox and have room; a manager may force it.
 
     Nobody can force work on a disabled account, which could never do it.
-    Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable, NotSubscribed, ForceNeedsReason.
+    Under the operator's lock. Raises OperatorDisabled, OperatorNotAvailable, NotSubscribed, CapacityExceeded, ForceNeedsReason.
     """
     if override.force:
         if not override.reason:
@@ -148,6 +164,7 @@ def admit(target: OperatorStatus, conversation: Conversation, override: Override
     if not desk.answers_at(target.operator_id, conversation.inbox_id):
         raise NotSubscribed
     refuse_absent(target)
+    capacity.refuse_full(target, conversation.inbox_id)
 
 
 def refuse_absent(target: OperatorStatus) -> None:

@@ -96,6 +96,7 @@ class Assignment(TenantOwned):
         RESOLVED = "resolved"
         REASSIGNED = "reassigned"
         DEALLOCATED = "deallocated"
+        RELEASED = "released"
         MOVED = "moved"
         GRACE_EXPIRED = "grace_expired"
 
@@ -116,7 +117,7 @@ class Assignment(TenantOwned):
             models.CheckConstraint(name="assignment_known_source", condition=Q(source__in=["auto", "claim", "manager"])),
             models.CheckConstraint(
                 name="assignment_ends_with_a_reason",
-                condition=ends_with("resolved", "reassigned", "deallocated", "moved", "grace_expired"),
+                condition=ends_with("resolved", "reassigned", "deallocated", "released", "moved", "grace_expired"),
             ),
         ]
         indexes = [

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from convalloc.errors import Missing
+from conversations.capacity import HAS_ROOM
 from conversations.errors import QueueBusy
 from conversations.models import Conversation
 from conversations.priority import Weights
@@ -25,6 +26,11 @@ from operators.models import Operator
 from tenants import isolation
 from tenants.models import Tenant
 
+# What an operator gave back a moment ago comes to them last; braces hold the tenant's cool-down in minutes.
+COOLING = """ARRAY(
+    SELECT a.conversation_id FROM assignments a
+     WHERE a.tenant_id = %(tenant_id)s AND a.operator_id = %(operator_id)s AND a.end_reason = 'released'
+       AND a.ended_at > statement_timestamp() - interval '{minutes} minutes')"""
 FIRST_LOOK = 16  # candidates: more than the neighbours that pick at the same time
 MOST_WAITS = 100  # neighbours that one pick waits for in turn, each for milliseconds
 
@@ -38,24 +44,29 @@ HEADS = """
       CROSS JOIN LATERAL (
         (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
-            AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now}
+            AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now} AND {eligible}
           ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
-          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND c.saturated
+          WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND c.saturated AND {eligible}
           ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
-            AND c.waits_from <= {now} - {delay_cap}
+            AND c.waits_from <= {now} - {delay_cap} AND {eligible}
           ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
-            AND c.waits_from > {now}
+            AND c.waits_from > {now} AND {eligible}
           ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
       ) h
-     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s
+     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room}
+"""
+WAITING = """
+    SELECT EXISTS (
+        SELECT 1 FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
+         WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible})
 """
 # The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
 # LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
@@ -138,25 +149,47 @@ def find_visible(conversation_id: int, operator: Operator) -> Conversation:
 def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> Conversation | None:
     """The best queued conversation of the operator's inboxes at this instant, locked; None when nothing waits.
 
+    Inboxes of which the operator may hold no more do not count; what they released a moment ago comes last.
     Candidates that a neighbour holds are passed over. A row that is merely locked does not make the queue empty:
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
     Raises QueueBusy when neighbours were faster every time.
     """
+    cooling = COOLING.format(minutes=tenant.cooldown_minutes)
+    row = _lock_best(operator_id, tenant, at, f"c.id <> ALL ({cooling})")
+    if row is None and _ask(f"SELECT cardinality({cooling})", operator_id):
+        row = _lock_best(operator_id, tenant, at, "true")
+    return row
+
+
+def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str) -> Conversation | None:
     for look in (FIRST_LOOK, settings.MAX_CONVERSATION_FETCH):
-        if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED"):
+        if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED", eligible):
             return row
     for _ in range(MOST_WAITS):
-        if not waiting_for(operator_id).exists():
+        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id):
             return None
-        if row := _pick(operator_id, tenant, at, 1, ""):  # one row: it waits for one neighbour at a time
+        if row := _pick(operator_id, tenant, at, 1, "", eligible):  # one row: it waits for one neighbour at a time
             return row
     raise QueueBusy
 
 
-def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str) -> Conversation | None:
+def _ask(statement: str, operator_id: int) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id})
+        (answer,) = cursor.fetchone()
+    return answer
+
+
+def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str, eligible: str) -> Conversation | None:
     weights = Weights.of(tenant)
     now = "statement_timestamp()" if at is None else "%(at)s::timestamptz"
-    heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=weights.effective_sql("c.credit", "c.waits_from", now))
+    heads = HEADS.format(
+        now=now,
+        delay_cap=weights.delay_cap_sql,
+        effective=weights.effective_sql("c.credit", "c.waits_from", now),
+        has_room=HAS_ROOM,
+        eligible=eligible,
+    )
     parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
     # A row that a neighbour took since the snapshot is passed over, yet stays locked by us. Without a pick, the savepoint
     # lets go of such rows: whoever waits next while holding them could meet their new holder in a deadlock.

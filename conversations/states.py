@@ -34,6 +34,9 @@ TRANSITIONS = (
     Transition("resolve", State.QUEUED, State.RESOLVED, "resolved", "manager", "nobody needs to answer any more"),
     Transition("reassign", State.ALLOCATED, State.ALLOCATED, "reassigned", "manager", "another operator takes over"),
     Transition("deallocate", State.ALLOCATED, State.QUEUED, "deallocated", "manager", "back to the queue with its full waiting credit"),
+    Transition(
+        "release", State.ALLOCATED, State.QUEUED, "released", "holder", "its holder gives it back, and is not handed it again at once"
+    ),
     Transition("expire", State.ALLOCATED, State.QUEUED, "requeued", "the clock", "its operator stayed offline for the whole grace period"),
     Transition("move", State.ALLOCATED, State.QUEUED, "moved", "manager", "another inbox answers: whoever held it gives it up"),
     Transition("move", State.QUEUED, State.QUEUED, "moved", "manager", "another inbox answers"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
@@ -53,6 +54,8 @@ class Operator(AbstractBaseUser, TenantOwned):
     name = models.TextField(blank=True, default="")
     role = models.TextField(choices=Role, default=Role.OPERATOR)
     is_active = models.BooleanField(default=True)
+    # Most conversations held at a time; null: the tenant's number. 0 takes nothing.
+    capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(10_000)])
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[OperatorManager] = OperatorManager()
@@ -67,6 +70,7 @@ class Operator(AbstractBaseUser, TenantOwned):
             # Django's admin log refers to an operator by `id` alone; see docs/decisions/0002.
             models.UniqueConstraint(fields=["id"], name="operator_id_alone"),
             models.CheckConstraint(name="operator_known_role", condition=Q(role__in=Role.values)),
+            models.CheckConstraint(name="operator_capacity_range", condition=Q(capacity__isnull=True) | Q(capacity__range=(0, 10_000))),
             models.CheckConstraint(name="operator_email_lower_case", condition=Q(email=Lower("email"))),
             models.CheckConstraint(name="operator_of_platform_is_admin", condition=~Q(tenant_id=PLATFORM_TENANT_ID) | Q(role=Role.ADMIN)),
         ]
@@ -136,12 +140,16 @@ class Subscription(TenantOwned):
 
     operator = OwnedForeignKey(Operator, models.CASCADE)
     inbox = OwnedForeignKey(Inbox, models.CASCADE)
+    capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(10_000)])  # of this inbox's; null: no limit
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta(TenantOwned.Meta):
         abstract = False
         db_table = "operator_inbox_subscriptions"
-        constraints = [models.UniqueConstraint(fields=["tenant", "operator", "inbox"], name="subscription_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "operator", "inbox"], name="subscription_once"),
+            models.CheckConstraint(name="subscription_capacity_range", condition=Q(capacity__isnull=True) | Q(capacity__range=(0, 10_000))),
+        ]
         indexes = [models.Index(fields=["tenant", "inbox"], name="subscription_by_inbox")]
 
     def __str__(self) -> str:

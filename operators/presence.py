@@ -12,18 +12,15 @@ from tenants import eventlog
 
 
 def lock(operator_id: int) -> OperatorStatus:
-    """The operator's lock, with their status as it is now, and the operator beside it. Raises Missing.
+    """The operator's lock, with their status, account and tenant as they are now. Raises Missing.
 
-    In the order of locks it comes after the tenant and before grace periods and conversations.
+    In the order of locks it comes after the tenant and before conversations and grace periods. The account is read once
+    the lock is there: a joined row would be as old as the wait for it.
     """
-    row = (
-        OperatorStatus.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("operator")
-        .filter(operator_id=operator_id)
-        .first()
-    )
+    row = OperatorStatus.objects.select_for_update(no_key=True).filter(operator_id=operator_id).first()
     if row is None:
         raise Missing(what="Operator")
+    row.operator = Operator.objects.select_related("tenant").get(pk=operator_id)
     return row
 
 

@@ -10,7 +10,7 @@ from operators.errors import OwnRights
 from operators.models import Operator
 from tenants import eventlog
 
-ACCOUNT = ("email", "name", "role", "is_active")
+ACCOUNT = ("email", "name", "role", "is_active", "capacity")
 
 
 def hire(email: str, *, password: str | None = None, **fields: Any) -> Operator:
@@ -53,6 +53,6 @@ def set_password(operator_id: int, password: str) -> Operator:
 
 
 def _locked(operator_id: int) -> Operator:
-    """The account under the operator's lock. Read after it: the row that a lock's own statement joins may be an older one."""
-    presence.lock(operator_id)
-    return presence.find(operator_id)
+    """The account under the operator's lock."""
+    operator: Operator = presence.lock(operator_id).operator
+    return operator

@@ -33,6 +33,15 @@ class TenantPage(Page):
                 ),
             },
         ),
+        (
+            "Load",
+            {
+                "description": (
+                    "How much one operator may hold (empty: no limit), and for how long the queue keeps from them what they gave back."
+                ),
+                "fields": (("operator_capacity", "cooldown_minutes"),),
+            },
+        ),
         ("Absence", {"description": "How long an offline operator keeps the work.", "fields": ("grace_period_minutes",)}),
     )
 

@@ -63,6 +63,10 @@ class Tenant(models.Model):
     delay_cap_minutes = models.PositiveIntegerField(default=1440, validators=[MinValueValidator(1), MaxValueValidator(43_200)])
     waiting_clock = models.TextField(choices=WaitingClock, default=WaitingClock.LAST_MESSAGE)
     grace_period_minutes = models.PositiveIntegerField(default=_grace, validators=[MinValueValidator(1), MaxValueValidator(10_080)])
+    # Most conversations an operator holds at a time, unless the operator's own number says otherwise; null: no limit.
+    operator_capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)])
+    # Minutes in which the queue does not hand an operator again what they gave back, while anything else waits; 0: none.
+    cooldown_minutes = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(1440)])
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
     ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that every queued rank rests on
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -79,6 +83,10 @@ class Tenant(models.Model):
             models.CheckConstraint(name="tenant_message_cap_range", condition=Q(message_cap__range=(1, 1_000_000))),
             models.CheckConstraint(name="tenant_delay_cap_range", condition=Q(delay_cap_minutes__range=(1, 43_200))),
             models.CheckConstraint(name="tenant_grace_range", condition=Q(grace_period_minutes__range=(1, 10_080))),
+            models.CheckConstraint(
+                name="tenant_capacity_range", condition=Q(operator_capacity__isnull=True) | Q(operator_capacity__range=(1, 10_000))
+            ),
+            models.CheckConstraint(name="tenant_cooldown_range", condition=Q(cooldown_minutes__range=(0, 1440))),
             models.CheckConstraint(name="tenant_known_clock", condition=Q(waiting_clock__in=["last_message_at", "waiting_since"])),
         ]
 

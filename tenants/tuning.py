@@ -10,7 +10,7 @@ from tenants.errors import BadSetting
 from tenants.models import Tenant
 
 RANKS_REST_ON = {"priority_alpha", "priority_beta", "message_cap", "delay_cap_minutes", "waiting_clock"}
-SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes")
+SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes", "operator_capacity", "cooldown_minutes")
 
 
 def tune(**wished: Any) -> Tenant:

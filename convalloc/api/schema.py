@@ -56,12 +56,14 @@ class ListMeta(serializers.Serializer[Any]):
 class Documented(NamedTuple):
     """What cannot be read from an operation's code.
 
-    `shows`: where its example differs from the shape's. `bare`: an answer without the envelope, the same for all `statuses`.
+    `shows`: where its example differs from the shape's. `or_many`: one, or a list of them, as the question asks.
+    `bare`: an answer without the envelope, the same for all `statuses`.
     """
 
     data: Shape | None
     shows: Mapping[str, Any] = MappingProxyType({})
     many: bool = False
+    or_many: bool = False
     nullable: bool = False
     meta: Shape | None = None
     message: str | None = None
@@ -148,8 +150,9 @@ class EnvelopeSchema(AutoSchema):
             return data, example
         if noted.many:
             data, example = {"type": "array", "items": data}, [example]
+        alternatives = [{"type": "array", "items": data}] if noted.or_many else []
         if noted.nullable:
-            data = {"oneOf": [data, {"type": "null"}]}
+            data = {"oneOf": [data, *alternatives, {"type": "null"}]}
         properties: dict[str, Any] = {"status": {"const": "success"}, "message": {"type": "string"}, "data": data}
         body: dict[str, Any] = {"status": "success"} | ({"message": noted.message} if noted.message else {}) | {"data": example}
         meta = noted.meta or (ListMeta if noted.many else None)

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from convalloc.api.fields import Id
+from convalloc.api.fields import Id, WholeNumber
 from conversations.api.pages import PageSize
 from conversations.api.phones import PhoneNumber
 from operators.models import Status
@@ -16,6 +16,12 @@ class ForOperator(serializers.Serializer[Any]):
     operator_id = Id()
 
     example: dict[str, Any] = {"operator_id": 1}
+
+
+class Work(ForOperator):
+    """Whom to give work, and how much: with `count` the answer is a list."""
+
+    count = WholeNumber(min_value=1, max_value=100, required=False)
 
 
 class ForConversation(serializers.Serializer[Any]):
@@ -33,12 +39,20 @@ class OperatorAndConversation(ForOperator, ForConversation):
 
 
 class Forcible(OperatorAndConversation):
-    """As a manager says it: `force` overrules availability and subscription, and needs a `reason` for the audit."""
+    """As a manager says it: `force` overrules availability, subscription and capacity, and needs a `reason` for the audit."""
 
     force = serializers.BooleanField(default=False)
     reason = serializers.CharField(default="", allow_blank=True, max_length=500)
 
     example = {"operator_id": 2, "conversation_id": 5, "force": True, "reason": "covers the lunch break"}
+
+
+class Release(ForConversation):
+    """Which conversation is given back, and why: the reason is kept in the audit."""
+
+    reason = serializers.CharField(max_length=500)
+
+    example = ForConversation.example | {"reason": "needs somebody who speaks Polish"}
 
 
 class ToInbox(ForConversation):

@@ -17,7 +17,16 @@ from conversations.api import bodies, shapes, wire
 from conversations.api.filters import narrow
 from conversations.api.pages import PageRequest, page
 from conversations.api.phones import spellings
-from conversations.errors import AlreadyResolved, HeldByAnother, NotAllocated, NotTheHolder, OperatorDisabled, OperatorNotAvailable
+from conversations.errors import (
+    AlreadyResolved,
+    CapacityExceeded,
+    HeldByAnother,
+    NotAllocated,
+    NotTheHolder,
+    OperatorDisabled,
+    OperatorNotAvailable,
+    QueueBusy,
+)
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from conversations.priority import Weights
@@ -25,7 +34,9 @@ from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
 from operators.errors import NotSubscribed, NotYourInbox
 
-IDLE = (OperatorNotAvailable, OperatorDisabled)
+ALLOCATED = "Conversation allocated successfully"
+IDLE = (OperatorNotAvailable, OperatorDisabled, CapacityExceeded)
+GONE = (NotYourInbox, NotTheHolder, AlreadyResolved)
 UNCLAIMABLE = (HeldByAnother, AlreadyResolved, NotSubscribed, *IDLE)
 
 
@@ -65,15 +76,17 @@ class Conversations(TenantDoor):
         found = page(rows, wish, {"phone_number": spellings(phone)}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 
-    @_act(bodies.ForOperator, "Conversation allocated successfully", *IDLE, nullable=True)
+    @_act(bodies.Work, ALLOCATED, *IDLE, QueueBusy, nullable=True, or_many=True)
     @action(detail=False, methods=["post"])
     def allocate(self, request: Request) -> Response:
-        """Give an operator the best waiting conversation of their inboxes."""
-        body = checked(bodies.ForOperator, request.data)
-        conversation = allocation.allocate_next(self.on_behalf_of(body["operator_id"]), self.caller.tenant)
-        if conversation is None:
-            return success(None, message="No conversations available for allocation")
-        return self._answer(conversation, "Conversation allocated successfully")
+        """Give an operator the best waiting conversation of their inboxes; with `count` up to so many, best first, as a list."""
+        body = checked(bodies.Work, request.data)
+        operator_id, tenant = self.on_behalf_of(body["operator_id"]), self.caller.tenant
+        given = allocation.allocate_many(operator_id, tenant, body.get("count", 1))
+        rows = wire.several([conversation.pk for conversation in given], self._weights, clock.now())
+        message = ALLOCATED if len(rows) == 1 else f"{len(rows)} conversations allocated successfully"
+        data = rows if "count" in body else next(iter(rows), None)
+        return success(data, message=message if rows else "No conversations available for allocation")
 
     @_act(bodies.OperatorAndConversation, "Conversation claimed successfully", *UNCLAIMABLE)
     @action(detail=False, methods=["post"])
@@ -83,21 +96,29 @@ class Conversations(TenantDoor):
         conversation = allocation.claim(self.on_behalf_of(body["operator_id"]), body["conversation_id"])
         return self._answer(conversation, "Conversation claimed successfully")
 
-    @_act(bodies.Forcible, "Conversation allocated successfully", *UNCLAIMABLE)
+    @_act(bodies.Forcible, ALLOCATED, *UNCLAIMABLE)
     @action(detail=False, methods=["post"], url_path="manager-allocate")
     def manager_allocate(self, request: Request) -> Response:
         """Give a waiting conversation to an operator."""
         body = checked(bodies.Forcible, request.data)
         override = Override(body["force"], body["reason"])
         conversation = allocation.assign(body["operator_id"], body["conversation_id"], override=override)
-        return self._answer(conversation, "Conversation allocated successfully")
+        return self._answer(conversation, ALLOCATED)
 
-    @_act(bodies.ForConversation, "Conversation resolved successfully", NotYourInbox, NotTheHolder, AlreadyResolved, shows=shapes.DONE)
+    @_act(bodies.ForConversation, "Conversation resolved successfully", *GONE, shows=shapes.DONE)
     @action(detail=False, methods=["post"])
     def resolve(self, request: Request) -> Response:
         """The work is done."""
         body = checked(bodies.ForConversation, request.data)
         return self._answer(lifecycle.resolve(body["conversation_id"], by=self.caller), "Conversation resolved successfully")
+
+    @_act(bodies.Release, "Conversation released successfully", *GONE, NotAllocated, shows=shapes.WAITING)
+    @action(detail=False, methods=["post"])
+    def release(self, request: Request) -> Response:
+        """Give back what one holds; the queue does not hand it to the same operator again for a while, if anything else waits."""
+        body = checked(bodies.Release, request.data)
+        released = lifecycle.release(body["conversation_id"], by=self.caller, reason=body["reason"])
+        return self._answer(released, "Conversation released successfully")
 
     @_act(bodies.ForConversation, "Conversation deallocated successfully", NotAllocated, AlreadyResolved, shows=shapes.WAITING)
     @action(detail=False, methods=["post"])

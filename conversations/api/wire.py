@@ -38,6 +38,12 @@ def one(conversation_id: int, weights: Weights, now: datetime) -> dict[str, Any]
     return many(Conversation.objects.filter(pk=conversation_id), weights, now)[0]
 
 
+def several(conversation_ids: Sequence[int], weights: Weights, now: datetime) -> list[dict[str, Any]]:
+    """Conversations that are known to exist, in this order."""
+    spelled = {row["id"]: row for row in many(Conversation.objects.filter(pk__in=conversation_ids), weights, now)}
+    return [spelled[conversation_id] for conversation_id in conversation_ids]
+
+
 def many(rows: QuerySet[Conversation], weights: Weights, now: datetime) -> list[dict[str, Any]]:
     """Conversations in the order of the query: three statements, however many rows."""
     return spell(list(rows.values(*COLUMNS)), weights, now)

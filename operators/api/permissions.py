@@ -26,6 +26,7 @@ class Reach(Enum):
 ALL = {Role.OPERATOR: Reach.TENANT, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
 SELF = {Role.OPERATOR: Reach.OWN, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
 MANAGERS = {Role.OPERATOR: Reach.NOBODY, Role.MANAGER: Reach.TENANT, Role.ADMIN: Reach.TENANT}
+HOLDER = dict.fromkeys(Role, Reach.OWN)
 ADMINS = {Role.OPERATOR: Reach.NOBODY, Role.MANAGER: Reach.NOBODY, Role.ADMIN: Reach.TENANT}
 
 MATRIX: dict[str, dict[Role, Reach]] = {
@@ -37,6 +38,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-manager-allocate": MANAGERS,
     "conversation-resolve": SELF,  # own: what they hold
     "conversation-deallocate": MANAGERS,
+    "conversation-release": HOLDER,
     "conversation-reassign": MANAGERS,
     "conversation-move-inbox": MANAGERS,
     "recalculation-update-priorities": ADMINS,

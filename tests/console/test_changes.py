@@ -24,6 +24,8 @@ SETTINGS = {
     "delay_cap_minutes": "1440",
     "waiting_clock": "last_message_at",
     "grace_period_minutes": "15",
+    "operator_capacity": "",
+    "cooldown_minutes": "5",
 }
 
 

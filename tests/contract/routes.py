@@ -38,6 +38,7 @@ ROUTES = [
     Route("conversation-manager-allocate", "POST", "/conversations/manager-allocate", body=WHO_AND_WHAT),
     Route("conversation-resolve", "POST", "/conversations/resolve", body={"conversation_id": CONVERSATION}),
     Route("conversation-deallocate", "POST", "/conversations/deallocate", body={"conversation_id": CONVERSATION}),
+    Route("conversation-release", "POST", "/conversations/release", body={"conversation_id": CONVERSATION}, extra={"reason": "lunch"}),
     Route("conversation-reassign", "POST", "/conversations/reassign", body=WHO_AND_WHAT),
     Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
@@ -103,7 +104,7 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
     label = cast.label(created_by=owner)
     ids = {OPERATOR: owner.pk, INBOX: cast.support.pk, LABEL: label.pk}
     match operation:
-        case "conversation-resolve" | "conversation-deallocate" | "conversation-move-inbox":
+        case "conversation-resolve" | "conversation-deallocate" | "conversation-release" | "conversation-move-inbox":
             return ids | {CONVERSATION: held(cast, owner).pk}
         case "conversation-reassign":
             return ids | {CONVERSATION: held(cast, owner).pk, OPERATOR: cast.operator().pk}

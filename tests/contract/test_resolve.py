@@ -6,7 +6,7 @@ from tests.conftest import Answer, Api, Cast
 from tests.contract import witness
 from tests.contract.witness import REQUEST
 
-NOT_THE_HOLDER = witness.refusal(403, "not_the_holder", "You do not have permission to resolve a conversation that you do not hold")
+NOT_THE_HOLDER = witness.refusal(403, "not_the_holder", "You do not have permission to do this to a conversation that you do not hold")
 
 
 def test_the_holder_resolves(cast: Cast, api: type[Api]) -> None:

@@ -32,6 +32,7 @@ ACTS: dict[str, Callable[[Cast, Any, Any, Any], Any]] = {
     "assign by force": lambda cast, who, row, label: allocation.assign(who.pk, row.pk, override=FORCE),
     "resolve": lambda cast, who, row, label: lifecycle.resolve(row.pk, by=who),
     "deallocate": lambda cast, who, row, label: lifecycle.deallocate(row.pk, by=cast.mia),
+    "release": lambda cast, who, row, label: lifecycle.release(row.pk, by=who, reason="lunch"),
     "reassign by force": lambda cast, who, row, label: lifecycle.reassign(row.pk, who.pk, override=FORCE),
     "move to sales": lambda cast, who, row, label: lifecycle.move(row.pk, cast.sales.pk, by=cast.mia),
     "move to support": lambda cast, who, row, label: lifecycle.move(row.pk, cast.support.pk, by=cast.mia),

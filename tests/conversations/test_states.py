@@ -37,6 +37,7 @@ ACTS: dict[str, Callable[[Cast, Conversation], Any]] = {
     "resolve": lambda cast, row: lifecycle.resolve(row.pk, by=cast.mia),
     "reassign": lambda cast, row: lifecycle.reassign(row.pk, cast.olga.pk),
     "deallocate": lambda cast, row: lifecycle.deallocate(row.pk, by=cast.mia),
+    "release": lambda cast, row: lifecycle.release(row.pk, by=cast.otto, reason="lunch"),
     "expire": expire,
     "move": lambda cast, row: lifecycle.move(row.pk, cast.sales.pk, by=cast.mia)[0],
 }

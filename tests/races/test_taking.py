@@ -141,7 +141,7 @@ def test_who_waits_for_the_last_row_is_told_that_nothing_waits_only_once_it_is_g
 
 
 def test_control_without_the_second_look_a_locked_row_reads_as_an_empty_queue(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "waiting_for", lambda operator_id: Conversation.objects.none())
+    monkeypatch.setattr(queue, "WAITING", "SELECT false")
     cast = assemble()
     last = cast.conversation()
 
@@ -183,7 +183,7 @@ def test_a_row_that_was_taken_meanwhile_is_let_go_before_the_next_wait(committed
 
 def test_control_when_one_wait_covers_both_rows_their_holder_meets_a_deadlock(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     pick = queue._pick
-    monkeypatch.setattr(queue, "_pick", lambda operator_id, tenant, at, look, when_locked: pick(operator_id, tenant, at, 16, when_locked))
+    monkeypatch.setattr(queue, "_pick", lambda operator_id, tenant, at, look, *rest: pick(operator_id, tenant, at, 16, *rest))
     cast = assemble()
 
     deadlock, given = two_rows_change_hands(cast)

@@ -75,6 +75,15 @@ WORKING = [
     Call("POST", "/conversations/deallocate", lambda cast: (cast.mia, "/conversations/deallocate", {"conversation_id": held(cast).pk})),
     Call(
         "POST",
+        "/conversations/release",
+        lambda cast: (
+            cast.olga,
+            "/conversations/release",
+            {"conversation_id": held(cast).pk, "reason": "needs somebody who speaks Polish"},
+        ),
+    ),
+    Call(
+        "POST",
         "/conversations/reassign",
         lambda cast: (cast.mia, "/conversations/reassign", {"operator_id": cast.otto.pk, "conversation_id": held(cast).pk}),
     ),

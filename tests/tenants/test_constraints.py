@@ -28,11 +28,15 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
     "label_color_is_rrggbb": ("labels", {"color": "#33669g"}),
     "label_has_a_name": ("labels", {"name": ""}),
+    "operator_capacity_range": ("operators", {"capacity": 10_001}),
     "operator_email_lower_case": ("operators", {"email": "New@tenant.example"}),
     "operator_known_role": ("operators", {"role": "KING"}),
     "operator_known_status": ("operator_status", {"status": "ASLEEP"}),
     "operator_of_platform_is_admin": ("operators", {"tenant_id": 0, "role": "OPERATOR"}),
     "resolved_exactly_with_a_time": ("conversations", {"state": "RESOLVED", "resolved_at": None}),
+    "subscription_capacity_range": ("operator_inbox_subscriptions", {"capacity": 10_001}),
+    "tenant_capacity_range": ("tenants", {"operator_capacity": 0}),
+    "tenant_cooldown_range": ("tenants", {"cooldown_minutes": 1441}),
     "tenant_delay_cap_range": ("tenants", {"delay_cap_minutes": 43_201}),
     "tenant_grace_range": ("tenants", {"grace_period_minutes": 0}),
     "tenant_known_clock": ("tenants", {"waiting_clock": "hourglass"}),
@@ -44,6 +48,10 @@ REFUSED: dict[str, tuple[str, Bent]] = {
 }
 # Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
 IMPLIED = {
+    "operator_inbox_subscriptions_capacity_check": "subscription_capacity_range",
+    "operators_capacity_check": "operator_capacity_range",
+    "tenants_cooldown_minutes_check": "tenant_cooldown_range",
+    "tenants_operator_capacity_check": "tenant_capacity_range",
     "tenants_delay_cap_minutes_check": "tenant_delay_cap_range",
     "tenants_grace_period_minutes_check": "tenant_grace_range",
     "tenants_message_cap_check": "tenant_message_cap_range",
