@@ -154,9 +154,8 @@ def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> C
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
     Raises QueueBusy when neighbours were faster every time.
     """
-    cooling = COOLING.format(minutes=tenant.cooldown_minutes)
-    row = _lock_best(operator_id, tenant, at, f"c.id <> ALL ({cooling})")
-    if row is None and _ask(f"SELECT cardinality({cooling})", operator_id):
+    row = _lock_best(operator_id, tenant, at, not_cooling(tenant))
+    if row is None and _ask(f"SELECT cardinality({COOLING.format(minutes=tenant.cooldown_minutes)})", operator_id):
         row = _lock_best(operator_id, tenant, at, "true")
     return row
 
@@ -181,23 +180,28 @@ def _ask(statement: str, operator_id: int) -> Any:
 
 
 def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str, eligible: str) -> Conversation | None:
-    weights = Weights.of(tenant)
-    now = "statement_timestamp()" if at is None else "%(at)s::timestamptz"
-    heads = HEADS.format(
-        now=now,
-        delay_cap=weights.delay_cap_sql,
-        effective=weights.effective_sql("c.credit", "c.waits_from", now),
-        has_room=HAS_ROOM,
-        eligible=eligible,
-    )
+    statement = pick_sql(tenant, "statement_timestamp()" if at is None else "%(at)s::timestamptz", when_locked, eligible)
     parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
     # A row that a neighbour took since the snapshot is passed over, yet stays locked by us. Without a pick, the savepoint
     # lets go of such rows: whoever waits next while holding them could meet their new holder in a deadlock.
     savepoint = transaction.savepoint()
-    row = next(iter(Conversation.objects.raw(PICK.format(heads=heads, when_locked=when_locked), parameters)), None)
+    row = next(iter(Conversation.objects.raw(statement, parameters)), None)
     if row is None:
         transaction.savepoint_rollback(savepoint)
     return row
+
+
+def pick_sql(tenant: Tenant, now: str, when_locked: str, eligible: str) -> str:
+    """PICK with a tenant's weights; its parameters are `tenant_id`, `operator_id`, `look`, and what `now` and `eligible` name."""
+    weights = Weights.of(tenant)
+    effective = weights.effective_sql("c.credit", "c.waits_from", now)
+    heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=effective, has_room=HAS_ROOM, eligible=eligible)
+    return PICK.format(heads=heads, when_locked=when_locked)
+
+
+def not_cooling(tenant: Tenant) -> str:
+    """The condition on `c` that the operator did not give it back a moment ago."""
+    return f"c.id <> ALL ({COOLING.format(minutes=tenant.cooldown_minutes)})"
 
 
 def waiting_for(operator_id: int) -> QuerySet[Conversation]:

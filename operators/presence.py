@@ -10,6 +10,10 @@ from convalloc.errors import Missing
 from operators.models import Operator, OperatorStatus, Status
 from tenants import eventlog
 
+# `lock`, for a statement that goes on by itself; its parameters are `tenant_id` and `operator_id`.
+LOCK = """
+    SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE"""
+
 
 def lock(operator_id: int) -> OperatorStatus:
     """The operator's lock, with their status, account and tenant as they are now. Raises Missing.

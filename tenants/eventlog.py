@@ -75,6 +75,21 @@ def _spelled(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: clock.instant(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
+def append_sql(kind: str, subject_type: str, *, subject_id: str, before: str, after: str, rows: str) -> str:
+    """An INSERT of one event for each of `rows`, for a statement that makes its changes by itself. The rest are SQL.
+
+    Its parameters are `tenant_id` and those of `origin`.
+    """
+    return f"""
+        INSERT INTO events (tenant_id, kind, subject_type, subject_id, actor_id, cause, before, after, request_id)
+        SELECT %(tenant_id)s, '{kind}', '{subject_type}', {subject_id}, %(actor_id)s, '', {before}, {after}, %(request_id)s FROM {rows}"""
+
+
+def origin() -> dict[str, Any]:
+    """Who stands behind the changes of this scope, as parameters of `append_sql`."""
+    return _origin.get()._asdict()
+
+
 def append_all(events: list[Event]) -> None:
     """Write many events in one statement, in the caller's transaction."""
     Event.objects.bulk_create(events)
