@@ -35,10 +35,7 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT operator_of_email(%s)", [(username or "").strip().lower().replace("\0", "")])
-            (operator_id,) = cursor.fetchone()
-        operator = find(operator_id) if operator_id is not None else None
+        operator = find_by_email(username or "")
         if operator is None:
             Operator().set_password(password)  # as much work as for an account that exists: the clock tells nothing
             return None
@@ -61,6 +58,14 @@ def find(operator_id: int) -> Operator | None:
     with isolation.act_as(tenant_id):
         operator: Operator | None = Operator.objects.select_related("tenant").filter(pk=operator_id).first()
     return operator
+
+
+def find_by_email(email: str) -> Operator | None:
+    """The account of an address, however it is written, of any tenant; nothing stays bound."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT operator_of_email(%s)", [email.strip().lower().replace("\0", "")])
+        (operator_id,) = cursor.fetchone()
+    return find(operator_id) if operator_id is not None else None
 
 
 class SignIn(AuthenticationForm):
