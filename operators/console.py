@@ -15,12 +15,12 @@ from django.urls import reverse
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from operators import staff
 from operators.models import Operator
 from tenants import eventlog, isolation
 
-PATH = "/admin/"
 REFUSED: dict[type[Exception], tuple[int, str]] = {
     DataError: (400, "Nothing can be called that"),  # a filter with NUL, which Postgres refuses in text
     Http404: (404, "There is no such page"),
@@ -128,7 +128,7 @@ class ActAsSignedIn:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(PATH):
+        if not request.path_info.startswith(CONSOLE):
             return self.get_response(request)
         with isolation.transaction_without_tenant():
             actor_id = None
@@ -144,7 +144,7 @@ class ActAsSignedIn:
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         """People get a page to read where the API's clients get JSON."""
         refusal = next((told for kind, told in REFUSED.items() if isinstance(problem, kind)), None)
-        if refusal is None or not request.path_info.startswith(PATH):
+        if refusal is None or not request.path_info.startswith(CONSOLE):
             return None
         status, title = refusal
         context = {**admin.site.each_context(request), "title": title}

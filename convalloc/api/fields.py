@@ -9,6 +9,11 @@ BIGGEST_ID = 2**63 - 1
 DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id: a positive bigint in ASCII digits."""
+    return DIGITS.fullmatch(text) is not None and 1 <= int(text) <= BIGGEST_ID
+
+
 class WholeNumber(serializers.IntegerField):
     """A whole number, as JSON's or in ASCII digits. DRF's own field takes `5.0`, `1_0` and the digits of every script too."""
 
