@@ -106,13 +106,9 @@ def _framework_refusal(problem: exceptions.APIException) -> Response:
 
 
 def _flatten(details: Any, path: str = "") -> list[tuple[str, str]]:
-    """DRF's nested details as (field, message), in the words that existing clients know."""
+    """DRF's nested details as (field, message); what a field does not take is worded by convalloc.api.fields."""
     if isinstance(details, dict) and "message" in details and "code" in details and not isinstance(details["message"], dict):
-        field = path or "body"
-        if details["code"] in ("required", "null", "blank"):
-            wording = {"required": "is required", "null": "must not be null", "blank": "is not allowed to be empty"}[details["code"]]
-            return [(field, f'"{field}" {wording}')]
-        return [(field, str(details["message"]))]
+        return [(path or "body", str(details["message"]))]
     found: list[tuple[str, str]] = []
     items = details.items() if isinstance(details, dict) else ((None, item) for item in details)
     for key, value in items:
