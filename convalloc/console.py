@@ -4,6 +4,8 @@ from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib import messages
+from django.contrib.admin import helpers
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from convalloc.api import answers
+from convalloc.api.fields import is_id
 from convalloc.errors import DomainError
 
 ROWS_WORTH_COUNTING = 10_000
@@ -66,6 +69,14 @@ class Page(ModelAdmin):
         except (DomainError, IntegrityError) as problem:
             request.refusal = refusal_of(problem)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """What was chosen must be ids: Django would ask the database for whatever a form of somebody's own names."""
+        chosen = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
+        if not all(is_id(text) for text in chosen):
+            self.message_user(request, "Nothing was done: what was chosen is no row of this list", messages.ERROR)
+            return redirect(request.get_full_path())
+        return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> "type[forms.ModelForm[Any]]":
         """The form; in its second round, with the room's refusal among its errors."""

@@ -262,7 +262,7 @@ LOGIN_URL = "/admin/login/"
 
 CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "x-operator-id", "x-request-id"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-operator-id", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after"]
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -15,12 +15,12 @@ from django.urls import reverse
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from operators import staff
 from operators.models import Operator
 from tenants import eventlog, isolation
 
-PATH = "/admin/"
 REFUSED: dict[type[Exception], tuple[int, str]] = {
     DataError: (400, "Nothing can be called that"),  # a filter with NUL, which Postgres refuses in text
     Http404: (404, "There is no such page"),
@@ -35,10 +35,7 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT operator_of_email(%s)", [(username or "").strip().lower().replace("\0", "")])
-            (operator_id,) = cursor.fetchone()
-        operator = find(operator_id) if operator_id is not None else None
+        operator = find_by_email(username or "")
         if operator is None:
             Operator().set_password(password)  # as much work as for an account that exists: the clock tells nothing
             return None
@@ -61,6 +58,14 @@ def find(operator_id: int) -> Operator | None:
     with isolation.act_as(tenant_id):
         operator: Operator | None = Operator.objects.select_related("tenant").filter(pk=operator_id).first()
     return operator
+
+
+def find_by_email(email: str) -> Operator | None:
+    """The account of an address, however it is written, of any tenant; nothing stays bound."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT operator_of_email(%s)", [email.strip().lower().replace("\0", "")])
+        (operator_id,) = cursor.fetchone()
+    return find(operator_id) if operator_id is not None else None
 
 
 class SignIn(AuthenticationForm):
@@ -123,7 +128,7 @@ class ActAsSignedIn:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(PATH):
+        if not request.path_info.startswith(CONSOLE):
             return self.get_response(request)
         with isolation.transaction_without_tenant():
             actor_id = None
@@ -139,7 +144,7 @@ class ActAsSignedIn:
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         """People get a page to read where the API's clients get JSON."""
         refusal = next((told for kind, told in REFUSED.items() if isinstance(problem, kind)), None)
-        if refusal is None or not request.path_info.startswith(PATH):
+        if refusal is None or not request.path_info.startswith(CONSOLE):
             return None
         status, title = refusal
         context = {**admin.site.each_context(request), "title": title}

@@ -1,15 +1,18 @@
 """How a refusal becomes an HTTP answer: the one table from kinds to statuses, for every door of the API."""
 
 import logging
+import sys
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import format_html
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from convalloc.api.envelope import EnvelopeRenderer, error
+from convalloc.api.requests import current_request_id
 from convalloc.errors import REFUSAL_OF_CONSTRAINT, DomainError, Kind
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,18 @@ CODES = {
 # Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.
 PASSING_FAULTS = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "25P03"}
 RETRY_AFTER_SECONDS = 1
+
+CONSOLE = "/admin/"
+# No template: those of the console ask the database who is signed in.
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{0}</title>
+<h1>{0}</h1>
+<p><a href="{1}">Back to the console</a></p>
+<p>Request {2}</p>
+</html>
+"""
 
 
 def explain(problem: Exception, context: dict[str, Any]) -> Response | None:
@@ -91,13 +106,9 @@ def _framework_refusal(problem: exceptions.APIException) -> Response:
 
 
 def _flatten(details: Any, path: str = "") -> list[tuple[str, str]]:
-    """DRF's nested details as (field, message), in the words that existing clients know."""
+    """DRF's nested details as (field, message); what a field does not take is worded by convalloc.api.fields."""
     if isinstance(details, dict) and "message" in details and "code" in details and not isinstance(details["message"], dict):
-        field = path or "body"
-        if details["code"] in ("required", "null", "blank"):
-            wording = {"required": "is required", "null": "must not be null", "blank": "is not allowed to be empty"}[details["code"]]
-            return [(field, f'"{field}" {wording}')]
-        return [(field, str(details["message"]))]
+        return [(path or "body", str(details["message"]))]
     found: list[tuple[str, str]] = []
     items = details.items() if isinstance(details, dict) else ((None, item) for item in details)
     for key, value in items:
@@ -106,35 +117,43 @@ def _flatten(details: Any, path: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def _as_http(answer: Response) -> HttpResponse:
-    """An answer given outside DRF's views, by the URL resolver or a middleware."""
-    answer["Content-Type"] = EnvelopeRenderer.media_type
-    return HttpResponse(EnvelopeRenderer().render(answer.data), status=answer.status_code, headers=dict(answer.items()))
+def _outside_views(request: HttpRequest, answer: Response) -> HttpResponse:
+    """An answer given outside DRF's views, by the URL resolver or a middleware: JSON, but to people in the console a page."""
+    if request.path_info.startswith(CONSOLE):
+        page: str | bytes = format_html(PAGE, answer.data["message"], CONSOLE, current_request_id())
+        answer["Content-Type"] = "text/html; charset=utf-8"
+    else:
+        page = EnvelopeRenderer().render(answer.data)
+        answer["Content-Type"] = EnvelopeRenderer.media_type
+    return HttpResponse(page, status=answer.status_code, headers=dict(answer.items()))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 400: a malformed request that never reached a view."""
     message = "The request is too large or malformed" if isinstance(exception, SuspiciousOperation) else "Bad request"
-    return _as_http(error(message, "bad_request", status=400))
+    return _outside_views(request, error(message, "bad_request", status=400))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 403."""
-    return _as_http(error("You do not have permission to do this", "forbidden", status=403))
+    return _outside_views(request, error("You do not have permission to do this", "forbidden", status=403))
 
 
 def no_such_route(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 404: no route has this path."""
-    return _as_http(error(f"Cannot {request.method} {request.path}", "not_found", status=404))
+    return _outside_views(request, error(f"Cannot {request.method} {request.path}", "not_found", status=404))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's 500: a bug of ours. It rolled back, and the log knows the request's id."""
-    return _as_http(error("Internal server error", "internal_error", status=500))
+    """Django's 500: a bug of ours, which rolled back and is in the log; or a database that was away before any view began."""
+    problem = sys.exc_info()[1]  # Django calls this while it handles the exception, and does not pass it
+    if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
+        return _outside_views(request, unavailable())
+    return _outside_views(request, error("Internal server error", "internal_error", status=500))
 
 
 class DatabaseAway:
-    """Middleware: a database that is away or busy, before, in or after a view, is a 503 with Retry-After."""
+    """Middleware: a database that is away or busy in a view is a 503 with Retry-After; beside a view, `server_error` tells it."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -146,5 +165,5 @@ class DatabaseAway:
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
             log.warning("database away or busy: %s", problem)
-            return _as_http(unavailable())
+            return _outside_views(request, unavailable())
         return None

@@ -1,12 +1,18 @@
-"""Fields that every body shares."""
+"""Fields that every body shares, and the words in which a field says what it does not take."""
 
 import re
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 BIGGEST_ID = 2**63 - 1
 DIGITS = re.compile(r"-?[0-9]{1,20}")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is an id: a positive bigint in ASCII digits."""
+    return DIGITS.fullmatch(text) is not None and 1 <= int(text) <= BIGGEST_ID
 
 
 class WholeNumber(serializers.IntegerField):
@@ -25,3 +31,33 @@ class Id(WholeNumber):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=1, max_value=BIGGEST_ID, **options)
+
+
+# By a field's type, or the nearest of its bases, and DRF's code: what stands after the field's name.
+WORDING: dict[type, dict[str, str]] = {
+    Id: dict.fromkeys(("invalid", "min_value", "max_value"), "must be an id"),
+    serializers.IntegerField: {
+        "invalid": "must be a whole number",
+        "min_value": "must be at least {field.min_value}",
+        "max_value": "must be at most {field.max_value}",
+    },
+    serializers.BooleanField: {"invalid": "must be true or false"},
+    serializers.ChoiceField: {"invalid_choice": "must be one of {choices}"},
+    serializers.CharField: {
+        "invalid": "must be text",
+        "blank": "is not allowed to be empty",
+        "max_length": "must be at most {field.max_length} characters long",
+        "null_characters_not_allowed": "must not contain NUL",
+        "surrogate_characters_not_allowed": "must not contain half a character",
+    },
+    serializers.Field: {"required": "is required", "null": "must not be null"},
+}
+
+
+def worded(field: serializers.Field[Any, Any, Any, Any], name: str, problem: ErrorDetail) -> str:
+    """What is wrong with a field, as `"name" must …`. A message of the field's own that begins like that is kept."""
+    if problem.startswith(f'"{name}" '):
+        return str(problem)
+    wordings = (WORDING[kind][problem.code] for kind in type(field).__mro__ if problem.code in WORDING.get(kind, {}))
+    wording = next(wordings, "is not valid").format(field=field, choices=", ".join(getattr(field, "choices", ())))
+    return f'"{name}" {wording}'

@@ -8,16 +8,16 @@ from tests.conftest import Api, Cast
 from tests.contract import witness
 
 NOT_OURS = witness.invalid(cursor='"cursor" is not one that this endpoint gave')
-NO_NUMBER = "A valid integer is required."
+NO_NUMBER = '"limit" must be a whole number'
 
 
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ("0", "Ensure this value is greater than or equal to 1."),
-        ("-1", "Ensure this value is greater than or equal to 1."),
-        ("101", "Ensure this value is less than or equal to 100."),
-        ("99999999999999999999", "Ensure this value is less than or equal to 100."),
+        ("0", '"limit" must be at least 1'),
+        ("-1", '"limit" must be at least 1'),
+        ("101", '"limit" must be at most 100'),
+        ("99999999999999999999", '"limit" must be at most 100'),
         ("9" * 5000, NO_NUMBER),
         ("abc", NO_NUMBER),
         ("1e3", NO_NUMBER),
@@ -77,7 +77,7 @@ def test_a_state_is_one_of_three(cast: Cast, api: type[Api], state: str) -> None
 def test_a_sort_is_one_of_three(cast: Cast, api: type[Api], sort: str) -> None:
     answer = api(cast.olga).get(f"/conversations?sort={quote(sort)}")
 
-    assert witness.said(answer) == witness.invalid(sort=f'"{sort}" is not a valid choice.')
+    assert witness.said(answer) == witness.invalid(sort='"sort" must be one of priority, newest, oldest')
 
 
 @pytest.mark.parametrize("query", ["limit=%FF", "state=%FF%FE", "inbox_id=%C3%28", "cursor=%FF", "sort=%ED%A0%80"])
@@ -115,13 +115,13 @@ def test_garbage_is_no_cursor(cast: Cast, api: type[Api], sort: str, cursor: str
 def test_a_cursor_has_a_length(cast: Cast, api: type[Api]) -> None:
     answer = api(cast.olga).get(f"/conversations?cursor={'9' * 401}")
 
-    assert witness.said(answer) == witness.invalid(cursor="Ensure this field has no more than 400 characters.")
+    assert witness.said(answer) == witness.invalid(cursor='"cursor" must be at most 400 characters long')
 
 
 def test_a_cursor_holds_no_nul(cast: Cast, api: type[Api]) -> None:
     answer = api(cast.olga).get("/conversations?cursor=%00")
 
-    assert witness.said(answer) == witness.invalid(cursor="Null characters are not allowed.")
+    assert witness.said(answer) == witness.invalid(cursor='"cursor" must not contain NUL')
 
 
 SCORE, TIMES, NUMBERS = 0, (1, 3, 5), (2, 4)

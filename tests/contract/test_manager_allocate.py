@@ -137,13 +137,13 @@ def test_force_needs_a_reason(cast: Cast, api: type[Api], words: dict[str, str])
 def test_a_reason_has_at_most_500_characters(cast: Cast, api: type[Api]) -> None:
     answer = give(api, cast.mia, cast.otto, cast.conversation(), reason="x" * 501)
 
-    assert witness.said(answer) == witness.invalid(reason="Ensure this field has no more than 500 characters.")
+    assert witness.said(answer) == witness.invalid(reason='"reason" must be at most 500 characters long')
 
 
 def test_force_is_true_or_false(cast: Cast, api: type[Api]) -> None:
     answer = give(api, cast.mia, cast.otto, cast.conversation(), force="perhaps")
 
-    assert witness.said(answer) == witness.invalid(force="Must be a valid boolean.")
+    assert witness.said(answer) == witness.invalid(force='"force" must be true or false')
 
 
 def test_needs_both_ids(cast: Cast, api: type[Api]) -> None:

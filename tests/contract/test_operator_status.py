@@ -139,19 +139,22 @@ def test_the_old_system_left_an_allocation_that_landed_while_the_operator_went_o
     assert cast.again(conversation).state == "QUEUED"
 
 
+UNKNOWN = '"status" must be one of AVAILABLE, AWAY, OFFLINE'
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ({}, '"status" is required'),
         ({"status": None}, '"status" must not be null'),
-        ({"status": "available"}, '"available" is not a valid choice.'),
-        ({"status": "BUSY"}, '"BUSY" is not a valid choice.'),
-        ({"status": ""}, '"" is not a valid choice.'),
-        ({"status": 1}, '"1" is not a valid choice.'),
-        ({"status": True}, '"True" is not a valid choice.'),
-        ({"status": ["OFFLINE"]}, "\"['OFFLINE']\" is not a valid choice."),
-        ({"status": {"status": "OFFLINE"}}, "\"{'status': 'OFFLINE'}\" is not a valid choice."),
-        ({"status": "\0"}, '"\0" is not a valid choice.'),
+        ({"status": "available"}, UNKNOWN),
+        ({"status": "BUSY"}, UNKNOWN),
+        ({"status": ""}, UNKNOWN),
+        ({"status": 1}, UNKNOWN),
+        ({"status": True}, UNKNOWN),
+        ({"status": ["OFFLINE"]}, UNKNOWN),
+        ({"status": {"status": "OFFLINE"}}, UNKNOWN),
+        ({"status": "\0"}, UNKNOWN),
     ],
 )
 def test_a_status_is_one_of_three(cast: Cast, api: type[Api], body: Any, message: str) -> None:
