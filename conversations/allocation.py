@@ -18,6 +18,7 @@ from tenants import eventlog
 from tenants.models import Tenant
 
 (ALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "allocate")
+COLUMNS = [field.attname for field in Conversation._meta.concrete_fields]
 # What `allocate_next` does where nobody is in the way, in one round trip. The operator's lock is a statement of its own: the
 # next one's snapshot is then younger than the wait for it, and so are status, capacity and what is held.
 HAND_OUT = """
@@ -36,23 +37,23 @@ HAND_OUT = """
         UPDATE conversations c
            SET state = '{enters}', assigned_operator_id = %(operator_id)s, version = c.version + 1, updated_at = target.now
           FROM picked p CROSS JOIN target WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{leaves}'
-        RETURNING c.id, c.version, c.waits_from, c.credit, target.now
+        RETURNING c.*, target.now
     ), started AS (
         INSERT INTO assignments (tenant_id, conversation_id, operator_id, source, started_at, score_at_start, waited_seconds_at_start)
         SELECT %(tenant_id)s, id, %(operator_id)s, '{source}', now, {score}, greatest(0, extract(epoch FROM now - waits_from)) FROM taken
     ), told AS ({told})
-    SELECT id FROM taken
+    SELECT {columns} FROM taken
 """
 
 
-def allocate_next(operator_id: int, tenant: Tenant) -> int | None:
-    """Give the operator the conversation of their inboxes with the highest score now: its id; None when nothing waits.
+def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
+    """Give the operator the conversation of their inboxes with the highest score now; None when nothing waits.
 
     Raises Missing, OperatorDisabled, OperatorNotAvailable, CapacityExceeded, QueueBusy.
     """
-    conversation_id = _hand_out(operator_id, tenant)
-    if conversation_id is not None:
-        return conversation_id
+    conversation = _hand_out(operator_id, tenant)
+    if conversation is not None:
+        return conversation
 
     target = presence.lock(operator_id)
     lifecycle.refuse_absent(target)
@@ -60,10 +61,10 @@ def allocate_next(operator_id: int, tenant: Tenant) -> int | None:
     conversation = queue.lock_best(operator_id, tenant)
     if conversation is None:
         return None
-    return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now()).pk
+    return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
 
 
-def _hand_out(operator_id: int, tenant: Tenant) -> int | None:
+def _hand_out(operator_id: int, tenant: Tenant) -> Conversation | None:
     """As `allocate_next`, but None also for every reason not to: then the long way finds out which, and waits where it must."""
     parameters = {"tenant_id": tenant.pk, "operator_id": operator_id, "look": queue.FIRST_LOOK, **eventlog.origin()}
     with connection.cursor() as cursor:
@@ -74,7 +75,7 @@ def _hand_out(operator_id: int, tenant: Tenant) -> int | None:
         row = cursor.fetchone()
         if row is None:
             cursor.execute("ROLLBACK TO SAVEPOINT hand_out")
-    return row[0] if row else None
+    return Conversation.from_db(connection.alias, COLUMNS, row) if row else None
 
 
 def _hand_out_sql(tenant: Tenant) -> str:
@@ -82,6 +83,7 @@ def _hand_out_sql(tenant: Tenant) -> str:
     changed = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
     return HAND_OUT.format(
         pick=queue.pick_sql(tenant, "statement_timestamp()", "SKIP LOCKED", queue.not_cooling(tenant)),
+        columns=", ".join(COLUMNS),
         leaves=move.leaves,
         enters=move.enters,
         source=lifecycle.SOURCE[move.act],
@@ -97,19 +99,19 @@ def _hand_out_sql(tenant: Tenant) -> str:
     )
 
 
-def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[int]:
+def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversation]:
     """As `allocate_next`, up to `count` times, best first, as far as the operator's capacity reaches. Raises as that, if it gave none."""
-    given: list[int] = []
+    given: list[Conversation] = []
     while len(given) < count:
         try:
-            conversation_id = allocate_next(operator_id, tenant)
+            conversation = allocate_next(operator_id, tenant)
         except CapacityExceeded:
             if not given:
                 raise
             break
-        if conversation_id is None:
+        if conversation is None:
             break
-        given.append(conversation_id)
+        given.append(conversation)
     return given
 
 

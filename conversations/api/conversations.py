@@ -83,7 +83,7 @@ class Conversations(TenantDoor):
         body = checked(bodies.Work, request.data)
         operator_id, tenant = self.on_behalf_of(body["operator_id"]), self.caller.tenant
         given = allocation.allocate_many(operator_id, tenant, body.get("count", 1))
-        rows = wire.several(given, self._weights, clock.now())
+        rows = wire.several([conversation.pk for conversation in given], self._weights, clock.now())
         message = ALLOCATED if len(rows) == 1 else f"{len(rows)} conversations allocated successfully"
         data = rows if "count" in body else next(iter(rows), None)
         return success(data, message=message if rows else "No conversations available for allocation")
