@@ -96,12 +96,12 @@ def crew(ground: Ground, database: str, kind: Callable[..., Any], size: Size, mo
     scale, began = Scale({"postgres": ground.postgres_pid}), time.monotonic()
     found = [pipe.recv() for pipe in pipes]
     took = time.monotonic() - began
-    shares = scale.shares(sum(cpu for _, _, cpu in found))
+    spent = scale.spent(sum(cpu for _, _, cpu in found))
     for worker in crew:
         worker.join()
     milliseconds = [value for values, _, _ in found for value in values]
     empty = sum(nothing for _, nothing, _ in found)
-    return Round(len(milliseconds), took, milliseconds, shares, f"{empty} picks got nothing" if empty else "")
+    return Round(len(milliseconds), took, milliseconds, spent, f"{empty} picks found all candidates taken" if empty else "")
 
 
 def _client(pipe: Any, start: Any, left: Any, kind: Callable[..., Any], url: str, operator_id: int, queued: int, seconds: float) -> None:

@@ -127,8 +127,8 @@ def _turn(ground: Ground, api: Api, lines: list[str], size: Size, requests: int 
     if done.returncode != 0:
         raise RuntimeError(f"the generator failed: {done.stderr}")
     answers = json.loads(done.stdout)
-    shares = scale.shares(answers["cpu"])
-    return Round(len(answers["milliseconds"]), answers["seconds"], answers["milliseconds"], shares, _trouble(answers, lines))
+    spent = scale.spent(answers["cpu"])
+    return Round(len(answers["milliseconds"]), answers["seconds"], answers["milliseconds"], spent, _trouble(answers, lines))
 
 
 def _trouble(answers: dict[str, Any], lines: list[str]) -> str:

@@ -16,18 +16,20 @@ from typing import Any
 from tests.benchmarks import scales
 from tests.benchmarks.ground import BASE, Ground, blocking_threads
 
+MEASURED = ("measured", "per second", "p50 ms", "p99 ms", "answers", "CPU ms for one answer", "noise", "trouble")
 LIBRARIES = ("django", "djangorestframework", "psycopg", "granian", "orjson")
+NOT_OURS = ("others", "idle")
 SERVER_SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "max_wal_size", "autovacuum")
 
 
 @dataclass
 class Round:
-    """One contender's turn: answers, how long they took in all, milliseconds of each, who took the CPU, what went wrong."""
+    """One contender's turn: answers, how long they took in all, milliseconds of each, CPU seconds by who spent them, what went wrong."""
 
     count: int
     seconds: float
     milliseconds: list[float]
-    shares: dict[str, float]
+    spent: dict[str, float]
     trouble: str = ""
 
     @property
@@ -35,29 +37,36 @@ class Round:
         """Answers a second."""
         return self.count / self.seconds
 
+    @property
+    def cost(self) -> float:
+        """CPU seconds of everybody who took part, for one answer: what a busy neighbour disturbs least."""
+        return sum(seconds for who, seconds in self.spent.items() if who not in NOT_OURS) / self.count
+
 
 @dataclass
 class Measure:
-    """All turns of one contender together; the rate is the median turn's."""
+    """All turns of one contender together; the rate is the median turn's. cpu: milliseconds for one answer, by who spent them."""
 
     name: str
     rate: float
     p50: float
     p99: float
     count: int
-    shares: dict[str, float]
+    cpu: dict[str, float]
+    others: float
     trouble: str
 
 
 @dataclass
 class Ratio:
-    """Two contenders of the same run: the median over the rounds, and how far single rounds were from it."""
+    """Two contenders of the same run: the median over the rounds, how far single rounds were from it, and what CPU alone says."""
 
     name: str
     goal: str
     value: float
     lowest: float
     highest: float
+    by_cpu: float
 
     @property
     def verdict(self) -> str:
@@ -78,30 +87,41 @@ class Report:
     def measured(self, name: str, rounds: Sequence[Round]) -> None:
         """Add a contender."""
         every = sorted(value for turn in rounds for value in turn.milliseconds)
-        shares = {who: statistics.fmean(turn.shares[who] for turn in rounds) for who in rounds[0].shares}
         trouble = "; ".join(sorted({turn.trouble for turn in rounds} - {""}))
         rate = statistics.median(turn.rate for turn in rounds)
-        self.measures.append(
-            Measure(name, rate, share_of(every, 0.5), share_of(every, 0.99), sum(turn.count for turn in rounds), shares, trouble)
-        )
+        spent = {who: sum(turn.spent[who] for turn in rounds) for who in rounds[0].spent}
+        others = spent["others"] / (sum(spent.values()) or 1)
+        cpu = {who: seconds / len(every) * 1000 for who, seconds in spent.items() if who not in NOT_OURS}
+        self.measures.append(Measure(name, rate, share_of(every, 0.5), share_of(every, 0.99), len(every), cpu, others, trouble))
 
     def compared(self, name: str, goal: str, above: Sequence[Round], below: Sequence[Round]) -> None:
         """Add a ratio of rates, of turns that stood beside each other."""
         values = [upper.rate / lower.rate for upper, lower in zip(above, below, strict=True)]
-        self.ratios.append(Ratio(name, goal, statistics.median(values), min(values), max(values)))
+        by_cpu = statistics.median(lower.cost / upper.cost for upper, lower in zip(above, below, strict=True))
+        self.ratios.append(Ratio(name, goal, statistics.median(values), min(values), max(values), by_cpu))
 
     def text(self) -> str:
         """As tables; the ratios first, because they say more than rates of a particular machine."""
         ratios = [
-            (each.name, f"{each.value:.2f}", f"{each.lowest:.2f} - {each.highest:.2f}", each.goal, each.verdict) for each in self.ratios
+            (each.name, f"{each.value:.2f}", f"{each.lowest:.2f} - {each.highest:.2f}", f"{each.by_cpu:.2f}", each.goal, each.verdict)
+            for each in self.ratios
         ]
         measures = [
-            (each.name, f"{each.rate:,.0f}", f"{each.p50:.1f}", f"{each.p99:.1f}", f"{each.count:,}", _in_words(each.shares), each.trouble)
+            (
+                each.name,
+                f"{each.rate:,.0f}",
+                f"{each.p50:.1f}",
+                f"{each.p99:.1f}",
+                f"{each.count:,}",
+                ", ".join(f"{who} {milliseconds:.2f}" for who, milliseconds in each.cpu.items()),
+                f"{each.others:.0%}",
+                each.trouble,
+            )
             for each in self.measures
         ]
         parts = [
-            table(("ratio", "median", "single rounds", "goal", ""), ratios),
-            table(("measured", "per second", "p50 ms", "p99 ms", "answers", "share of all cores", "trouble"), measures),
+            table(("ratio", "median", "single rounds", "by CPU", "goal", ""), ratios),
+            table(MEASURED, measures),
             "\n".join(self.notes),
             "\n".join(f"{name}: {value}" for name, value in self.facts.items()),
         ]
@@ -151,7 +171,3 @@ def facts(ground: Ground, database: str, arguments: dict[str, Any]) -> dict[str,
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], cwd=BASE, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
-
-
-def _in_words(shares: dict[str, float]) -> str:
-    return ", ".join(f"{who} {share:.0%}" for who, share in shares.items())

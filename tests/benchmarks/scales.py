@@ -47,9 +47,9 @@ class Scale:
         self.machine = machine_seconds()
         self.began = time.monotonic()
 
-    def shares(self, load: float) -> dict[str, float]:
-        """Who took which share of all cores, 0 to 1. `others`: what has nothing to do with the measurement, which is the noise."""
-        room = max(time.monotonic() - self.began, 0.001) * CORES
-        found = {"load": load / room}
-        found |= {name: (cpu_seconds(pid) - self.before[name]) / room for name, pid in self.families.items()}
-        return found | {"others": max(0.0, (machine_seconds() - self.machine) / room - sum(found.values()))}
+    def spent(self, load: float) -> dict[str, float]:
+        """CPU seconds since then. `others` have nothing to do with the measurement: they are its noise. `idle` is what nobody took."""
+        found = {"load": load} | {name: cpu_seconds(pid) - self.before[name] for name, pid in self.families.items()}
+        others = max(0.0, machine_seconds() - self.machine - sum(found.values()))
+        idle = max(0.0, (time.monotonic() - self.began) * CORES - sum(found.values()) - others)
+        return found | {"others": others, "idle": idle}
