@@ -9,7 +9,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test reset lint fmt lock
+.PHONY: help run dev test bench reset lint fmt lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,6 +23,9 @@ dev: $(VENV)/.run  ## the same; the API restarts when a source file changes, and
 
 test: $(VENV)/.test  ## the whole suite, on servers that it starts itself (ARGS="-k grace" picks tests)
 	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
+
+bench: $(VENV)/.test  ## how fast it is, on servers that it starts itself (ARGS="--only pick --size 100000"; docs/benchmarks.md)
+	@$(PY) -m tests.benchmarks $(ARGS)
 
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded

@@ -1,0 +1,233 @@
+"""Picks without HTTP: the product's room, the product's statement alone, and a bare UPDATE by key for scale.
+
+Each client is a process: threads would wait for Python's own lock. Every act is three round trips, BEGIN with the tenant,
+the statement, COMMIT; a pick that is several statements takes the further ones, which the report names.
+"""
+
+import multiprocessing
+import random
+import re
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from django.db import connection, transaction
+from psycopg import ClientCursor, Cursor
+
+from conversations import allocation
+from tenants import isolation
+from tenants.models import Tenant
+from tests.benchmarks import crowd
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.over_http import in_turn
+from tests.benchmarks.report import Report, Round
+from tests.benchmarks.scales import Scale
+from tests.benchmarks.size import Size
+
+BEGIN = f"BEGIN; SET LOCAL app.tenant_id = '{crowd.TENANT}'"
+BARE = "UPDATE conversations SET updated_at = clock_timestamp() WHERE tenant_id = %s AND id = %s"
+TAKE = "UPDATE conversations SET state = 'ALLOCATED', assigned_operator_id = %s WHERE tenant_id = %s AND id = %s"
+WRITES = re.compile(r"\bUPDATE\s+conversations\b", re.IGNORECASE)
+processes = multiprocessing.get_context("fork")  # Django is set up already, and no thread runs
+
+
+class Recorded(NamedTuple):
+    """A statement of the product, as it sends it."""
+
+    sql: str
+    parameters: Any
+
+
+def pick(ground: Ground, full: str, size: Size, report: Report) -> None:
+    """The room, the statement, the bare UPDATE, all with as many clients."""
+    with ground.copy(full) as copy:
+        crowd.tick(copy)
+        report.notes.append(_described(copy))
+        kinds = {
+            "pick, the product's room": room,
+            "pick, its statement": statement,
+            "pick, its statement planned once": prepared_statement,
+            "bare UPDATE": bare_update,
+            "bare UPDATE planned once": prepared_update,
+        }
+        consumes = {room, statement, prepared_statement}
+        turns = {
+            name: lambda kind=kind: crew(ground, copy, kind, size, size.round if kind in consumes else None) for name, kind in kinds.items()
+        }
+        found = in_turn(turns, size.rounds, report)
+    update, prepared = found["bare UPDATE"], found["bare UPDATE planned once"]
+    report.compared("pick's statement / bare UPDATE", ">= 0.25", found["pick, its statement"], update)
+    report.compared("pick's statement / bare UPDATE, both planned once", ">= 0.25", found["pick, its statement planned once"], prepared)
+    report.compared("pick by the room (Python) / bare UPDATE", ">= 0.25", found["pick, the product's room"], update)
+
+
+def wear(ground: Ground, full: str, size: Size, report: Report) -> None:
+    """The statement on a fresh table, then many allocations with nothing but autovacuum, then again."""
+    with ground.copy(full) as copy:
+        crowd.tick(copy)
+        many = f"pick after {size.allocations:,} allocations"
+        turn = min(size.round, max(1, size.allocations // 10))
+        crew(ground, copy, statement, size, turn)
+        fresh = [crew(ground, copy, statement, size, turn) for _ in range(size.rounds)]
+        crew(ground, copy, statement, size, size.allocations, seconds=3600.0)
+        crowd.tick(copy)
+        worn = [crew(ground, copy, statement, size, turn) for _ in range(size.rounds)]
+    report.measured("pick on a fresh table", fresh)
+    report.measured(many, worn)
+    report.compared(f"pick: fresh / after {size.allocations:,} allocations", "<= 1.5", fresh, worn)
+
+
+def crew(ground: Ground, database: str, kind: Callable[..., Any], size: Size, most: int | None, seconds: float | None = None) -> Round:
+    """All clients at it until `most` acts are done together, or the time is over."""
+    start, left = processes.Barrier(size.clients + 1), processes.Value("q", 10**12 if most is None else most)
+    pipes, crew = [], []
+    for operator_id in size.operators:
+        ours, theirs = processes.Pipe(duplex=False)
+        arguments = (kind, ground.environment(database)["DATABASE_URL"], operator_id, size.queued, seconds or size.seconds)
+        worker = processes.Process(target=_client, args=(theirs, start, left, *arguments), daemon=True)
+        worker.start()
+        theirs.close()
+        pipes.append(ours)
+        crew.append(worker)
+    start.wait(120)
+    scale, began = Scale({"postgres": ground.postgres_pid}), time.monotonic()
+    found = [pipe.recv() for pipe in pipes]
+    took = time.monotonic() - began
+    spent = scale.spent(sum(cpu for _, _, cpu in found))
+    for worker in crew:
+        worker.join()
+    milliseconds = [value for values, _, _ in found for value in values]
+    empty = sum(nothing for _, nothing, _ in found)
+    return Round(len(milliseconds), took, milliseconds, spent, f"{empty} picks found all candidates taken" if empty else "")
+
+
+def _client(pipe: Any, start: Any, left: Any, kind: Callable[..., Any], url: str, operator_id: int, queued: int, seconds: float) -> None:
+    """One client's life: get ready, wait for the others, act, tell."""
+    connection.close()
+    connection.settings_dict["NAME"] = url.rsplit("/", 1)[1]
+    act = kind(url, operator_id, queued)
+    start.wait(120)
+    milliseconds, empty, cpu, deadline = [], 0, _cpu(), time.monotonic() + seconds
+    while time.monotonic() < deadline and _one_of(left):
+        began = time.perf_counter()
+        empty += not act()
+        milliseconds.append((time.perf_counter() - began) * 1000)
+    pipe.send((milliseconds, empty, _cpu() - cpu))
+
+
+def _one_of(left: Any) -> bool:
+    with left.get_lock():
+        left.value -= 1
+        return bool(left.value >= 0)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def room(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
+    """The product's own way, all of its Python and all of its statements."""
+    with isolation.act_as(crowd.TENANT):
+        tenant = Tenant.objects.get(pk=crowd.TENANT)
+
+    def act() -> bool:
+        with isolation.act_as(crowd.TENANT):
+            return allocation.allocate_next(operator_id, tenant) is not None
+
+    return act
+
+
+def statement(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
+    """The pick's statement without its Python; where it only locks, one more takes the row."""
+    recorded = record(operator_id)
+    connection.close()
+    writes = WRITES.search(recorded.sql) is not None
+    cursor = _cursor(url, prepare=prepare)
+
+    def act() -> bool:
+        cursor.execute(BEGIN)
+        row = cursor.execute(recorded.sql, recorded.parameters, prepare=prepare).fetchone()
+        if row and not writes:
+            place = [column.name for column in cursor.description or ()].index("id")
+            cursor.execute(TAKE, [operator_id, crowd.TENANT, row[place]], prepare=prepare)
+        cursor.execute("COMMIT")
+        return row is not None
+
+    return act
+
+
+def prepared_statement(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
+    """The same, planned once for each connection."""
+    return statement(url, operator_id, queued, prepare=True)
+
+
+def bare_update(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
+    """One row of the same table by its key, another one each time."""
+    cursor, dice = _cursor(url, prepare=prepare), random.Random(operator_id)
+
+    def act() -> bool:
+        cursor.execute(BEGIN)
+        changed = cursor.execute(BARE, [crowd.TENANT, dice.randint(1, queued)], prepare=prepare).rowcount
+        cursor.execute("COMMIT")
+        return changed == 1
+
+    return act
+
+
+def prepared_update(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
+    """The same, planned once for each connection."""
+    return bare_update(url, operator_id, queued, prepare=True)
+
+
+def _cursor(url: str, *, prepare: bool) -> Cursor[Any]:
+    """Parameters in the text, as Django sends them, or bound on the server, which preparing needs.
+
+    Left to itself, PostgreSQL plans even a prepared pick anew each time: its guess is that a plan for unknown values costs more.
+    """
+    session = psycopg.connect(url, autocommit=True)
+    if not prepare:
+        return ClientCursor(session)
+    session.execute("SET plan_cache_mode = force_generic_plan")
+    return session.cursor()
+
+
+class _Seen(Exception):
+    """The recording has what it wants."""
+
+
+def statements(operator_id: int) -> list[Recorded]:
+    """Everything that the product asks of the database for one allocation, in order; rolled back."""
+    found: list[Recorded] = []
+
+    def keep(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        found.append(Recorded(sql, params))
+        return execute(sql, params, many, context)
+
+    with suppress(_Seen), isolation.act_as(crowd.TENANT):
+        tenant = Tenant.objects.get(pk=crowd.TENANT)
+        with transaction.atomic(), connection.execute_wrapper(keep):
+            allocation.allocate_next(operator_id, tenant)
+            raise _Seen
+    return found
+
+
+def record(operator_id: int) -> Recorded:
+    """The statement that picks: the one that passes over what neighbours have locked."""
+    picks = [asked for asked in statements(operator_id) if "SKIP LOCKED" in asked.sql]
+    if not picks:
+        raise RuntimeError("No statement of allocate_next says SKIP LOCKED: tell tests.benchmarks.in_sql.record how the pick looks now")
+    return picks[0]
+
+
+def _described(database: str) -> str:
+    connection.close()
+    connection.settings_dict["NAME"] = database
+    asked = statements(1)
+    connection.close()
+    picks = [one for one in asked if "SKIP LOCKED" in one.sql]
+    whole = "writes the row itself" if picks and WRITES.search(picks[0].sql) else "only locks: a second statement takes the row"
+    return f"one allocation: {len(asked)} statements inside its transaction; the pick's {whole}"
