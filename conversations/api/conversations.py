@@ -83,7 +83,7 @@ class Conversations(TenantDoor):
         body = checked(bodies.Work, request.data)
         operator_id, tenant = self.on_behalf_of(body["operator_id"]), self.caller.tenant
         given = allocation.allocate_many(operator_id, tenant, body.get("count", 1))
-        rows = wire.several([conversation.pk for conversation in given], self._weights, clock.now())
+        rows = wire.several([conversation.pk for conversation in given], self._weights)
         message = ALLOCATED if len(rows) == 1 else f"{len(rows)} conversations allocated successfully"
         data = rows if "count" in body else next(iter(rows), None)
         return success(data, message=message if rows else "No conversations available for allocation")
@@ -150,9 +150,8 @@ class Conversations(TenantDoor):
         return Weights.of(self.caller.tenant)
 
     def _answer(self, conversation: Conversation, message: str | None = None, **meta: Any) -> Response:
-        now = clock.now()
-        data = wire.one(conversation.pk, self._weights, now)
-        return success(data, message=message, meta={"timestamp": now, **meta} if meta else None)
+        data = wire.one(conversation.pk, self._weights)
+        return success(data, message=message, meta={"timestamp": clock.now(), **meta} if meta else None)
 
 
 class Recalculation(LongDoor):

@@ -8,7 +8,6 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from convalloc import clock
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.fields import Id
@@ -153,7 +152,7 @@ class Labels(TenantDoor):
         return body
 
     def _answer(self, conversation: Conversation, message: str) -> Response:
-        return success(wire.one(conversation.pk, Weights.of(self.caller.tenant), clock.now()), message=message)
+        return success(wire.one(conversation.pk, Weights.of(self.caller.tenant)), message=message)
 
 
 def _spell(label: Label) -> dict[str, Any]:
