@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+from django.db.models import BigIntegerField
 from django.db.models.expressions import RawSQL
 from psycopg import sql
 
@@ -37,38 +38,45 @@ MERGE = """
         {held}
     ) every_head ORDER BY {order} LIMIT {limit}
 """
-HERE = "c.tenant_id = {tenant} AND c.inbox_id = p.inbox_id AND c.state = p.state{worn}"
+HERE = "conversations.tenant_id = {tenant} AND conversations.inbox_id = p.inbox_id AND conversations.state = p.state{worn}"
 ANSWERED_AT = "SELECT s.inbox_id FROM operator_inbox_subscriptions s WHERE s.tenant_id = {tenant} AND s.operator_id = {viewer}"
 # What somebody holds at an inbox where they do not answer: a handful, read whole.
 HELD = """UNION ALL
-        (SELECT {columns} FROM conversations c JOIN inboxes i ON i.tenant_id = c.tenant_id AND i.id = c.inbox_id
-          WHERE c.tenant_id = {tenant} AND c.assigned_operator_id = {viewer} AND c.state = 'ALLOCATED'
-            AND c.inbox_id NOT IN ({answered_at}){narrowed}{worn} {after}
+        (SELECT {columns} FROM conversations JOIN inboxes i ON i.tenant_id = conversations.tenant_id AND i.id = conversations.inbox_id
+          WHERE conversations.tenant_id = {tenant} AND conversations.assigned_operator_id = {viewer} AND conversations.state = 'ALLOCATED'
+            AND conversations.inbox_id NOT IN ({answered_at}){narrowed}{worn} {after}
           ORDER BY {order} LIMIT {limit})"""
 # A label sits on conversations of its own inbox only. WORN is a sub-select that the planner cannot turn into a join:
 # it is asked of one row after another, in the order of the index.
 LABELS_INBOX = " AND i.id = (SELECT l.inbox_id FROM labels l WHERE l.tenant_id = {tenant} AND l.id = {label})"
 WORN = """
             AND (SELECT true FROM conversation_labels l
-                  WHERE l.tenant_id = {tenant} AND l.conversation_id = c.id AND l.label_id = {label})"""
+                  WHERE l.tenant_id = {tenant} AND l.conversation_id = conversations.id AND l.label_id = {label})"""
 RANKED = """
-    (SELECT c.id, c.waits_from, {level} - c.rank AS effective FROM conversations c
+    (SELECT conversations.id, conversations.waits_from, {level} - conversations.rank AS effective FROM conversations
       WHERE {here} AND {side} {after}
-      ORDER BY c.rank, c.waits_from, c.id LIMIT {limit})
+      ORDER BY conversations.rank, conversations.waits_from, conversations.id LIMIT {limit})
 """
 STRAY = """
-    (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
+    (SELECT conversations.id, conversations.waits_from, {effective} AS effective FROM conversations
       WHERE {here} AND {side} {after}
       ORDER BY effective DESC, waits_from, id LIMIT {limit})
 """
 TIMED = """
-    SELECT c.id, c.last_message_at FROM conversations c WHERE {here} {after} ORDER BY {order} LIMIT {limit}
+    SELECT conversations.id, conversations.last_message_at FROM conversations WHERE {here} {after} ORDER BY {order} LIMIT {limit}
 """
-UNFLAGGED = "NOT c.saturated AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now}"
-FLAGGED = "c.saturated AND c.waits_from <= {now} - {delay_cap}"
-CROSSED = "NOT c.saturated AND c.waits_from <= {now} - {delay_cap}"
-FUTURE = "NOT c.saturated AND c.waits_from > {now}"
-FLAGGED_SINCE = "c.saturated AND c.waits_from > {now} - {delay_cap}"
+UNFLAGGED = "NOT conversations.saturated AND conversations.waits_from > {now} - {delay_cap} AND conversations.waits_from <= {now}"
+FLAGGED = "conversations.saturated AND conversations.waits_from <= {now} - {delay_cap}"
+CROSSED = "NOT conversations.saturated AND conversations.waits_from <= {now} - {delay_cap}"
+FUTURE = "NOT conversations.saturated AND conversations.waits_from > {now}"
+FLAGGED_SINCE = "conversations.saturated AND conversations.waits_from > {now} - {delay_cap}"
+
+
+# What a head says of a row is what the cursor keeps: should ranks mix after a change of weights, or be wrong, a walk still
+# meets every row exactly once.
+STANDING = (
+    "(CASE WHEN {unflagged} THEN {at_first} - conversations.rank WHEN {flagged} THEN {at_cap} - conversations.rank ELSE {effective} END)"
+)
 
 
 class Position(NamedTuple):
@@ -105,28 +113,44 @@ class Walk(NamedTuple):
     def by_priority(self, weights: Weights, now: datetime, after: Position | None, limit: int) -> RawSQL:
         """Ids of the first `limit` rows after a position, in the order of the queue at `now`: highest first."""
         instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
-        effective = weights.effective_sql("c.credit", "c.waits_from", instant["now"])
-        # effective = level - rank: a row not yet at the cap has waited now - waits_from, a saturated one the cap.
-        levels = {UNFLAGGED: weights.waiting_counts * microseconds(now), FLAGGED: weights.waiting_counts * weights.delay_cap}
+        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"])
         ranked = [
             RANKED.format(here=self._here, limit=limit, level=level, side=side.format(**instant), after=_after_rank(level, after))
-            for side, level in levels.items()
+            for side, level in zip((UNFLAGGED, FLAGGED), _levels(weights, now), strict=True)
         ]
-        later = "" if after is None else f"AND (-{effective}, c.waits_from, c.id) > {_row(-after.effective, *after[1:])}"
+        later = (
+            ""
+            if after is None
+            else f"AND (-{effective}, conversations.waits_from, conversations.id) > {_row(-after.effective, *after[1:])}"
+        )
         strays = [
             STRAY.format(here=self._here, limit=limit, effective=effective, side=side.format(**instant), after=later)
             for side in (CROSSED, FUTURE, FLAGGED_SINCE)
         ]
-        columns = f"c.id, c.waits_from, {effective} AS effective"
+        columns = f"conversations.id, conversations.waits_from, {effective} AS effective"
         return self._merge("UNION ALL".join(ranked + strays), columns, "effective DESC, waits_from, id", later, limit)
+
+    @staticmethod
+    def effective(weights: Weights, now: datetime) -> RawSQL:
+        """What `by_priority` orders by, of a row of conversations."""
+        instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
+        unflagged, flagged = _levels(weights, now)
+        standing = STANDING.format(
+            unflagged=UNFLAGGED.format(**instant),
+            flagged=FLAGGED.format(**instant),
+            at_first=unflagged,
+            at_cap=flagged,
+            effective=weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"]),
+        )
+        return RawSQL(standing, [], output_field=BigIntegerField())
 
     def by_time(self, after: Moment | None, limit: int, *, newest_first: bool) -> RawSQL:
         """Ids of the first `limit` rows after a moment."""
         direction, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
         order = f"last_message_at {direction}, id {direction}"
-        later = "" if after is None else f"AND (c.last_message_at, c.id) {beyond} {_row(*after)}"
+        later = "" if after is None else f"AND (conversations.last_message_at, conversations.id) {beyond} {_row(*after)}"
         heads = TIMED.format(here=self._here, after=later, order=order, limit=limit)
-        return self._merge(heads, "c.id, c.last_message_at", order, later, limit)
+        return self._merge(heads, "conversations.id, conversations.last_message_at", order, later, limit)
 
     def _merge(self, heads: str, columns: str, order: str, after: str, limit: int) -> RawSQL:
         whose = {"tenant": isolation.current_tenant_id(), "viewer": _literal(self.viewer.pk), "label": _literal(self.label_id)}
@@ -158,11 +182,16 @@ def is_rare(label_id: int) -> bool:
     return ConversationLabel.objects.filter(label_id=label_id)[: FEW + 1].count() <= FEW
 
 
+def _levels(weights: Weights, now: datetime) -> tuple[int, int]:
+    """effective = level - rank: a row not yet at the cap has waited now - waits_from, a saturated one the cap."""
+    return weights.waiting_counts * microseconds(now), weights.waiting_counts * weights.delay_cap
+
+
 def _after_rank(level: int, after: Position | None) -> str:
     if after is None:
         return ""
     rank = max(-BIGGEST, min(level - after.effective, BIGGEST))  # a forged cursor may name any
-    return f"AND (c.rank, c.waits_from, c.id) > {_row(rank, *after[1:])}"
+    return f"AND (conversations.rank, conversations.waits_from, conversations.id) > {_row(rank, *after[1:])}"
 
 
 def _row(*values: Any) -> str:

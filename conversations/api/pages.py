@@ -108,8 +108,7 @@ def page(
     after = cursors.read(wish["cursor"], sort.parsers, binding) if wish["cursor"] else None
     if wish["sort"] == "priority":
         now = after[PINNED_INSTANT] if after else now
-        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
-        rows = rows.annotate(effective=RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField()))
+        rows = rows.annotate(effective=Walk.effective(weights, now) if walk else _effective(weights, now))
     if walk:
         rows = rows.filter(pk__in=sort.nearest(walk, weights, now, after, wish["limit"] + 1))
     elif after:
@@ -122,3 +121,8 @@ def page(
     if len(found) == len(shown):
         return Page(conversations, None)
     return Page(conversations, cursors.write(sort.parts(shown[-1], now, conversations[-1]["priority_score"]), binding))
+
+
+def _effective(weights: Weights, now: datetime) -> RawSQL:
+    effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
+    return RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField())
