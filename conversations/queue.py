@@ -8,7 +8,7 @@ need not wait.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -69,25 +69,23 @@ PICK = """
      LIMIT 1 FOR NO KEY UPDATE OF c {when_locked}
 """
 # The columns come out of the locking select itself: it returns them as they are after a wait for the lock.
-# A resolved row past the cap ranks by its stored credit alone, whatever the weights: history is left in peace.
-UNSETTLED = "(c.state <> 'RESOLVED' OR NOT c.saturated OR c.waits_from > statement_timestamp() - {delay_cap})"
 RERANK = """
     WITH batch AS MATERIALIZED (
         SELECT c.id, c.message_count,
                CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at)
                     ELSE c.last_message_at END AS waits_from
           FROM conversations c
-         WHERE c.tenant_id = %(tenant_id)s AND c.id > %(after)s AND {unsettled}
+         WHERE c.tenant_id = %(tenant_id)s AND c.id > %(after)s AND c.state <> 'RESOLVED'
          ORDER BY c.id LIMIT %(limit)s FOR NO KEY UPDATE
     ), placed AS (
         SELECT id, waits_from, {credit} AS credit, waits_from <= statement_timestamp() - {delay_cap} AS saturated FROM batch
     ), reranked AS (
         UPDATE conversations c
            SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score}
-          FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND {unsettled}
-        RETURNING c.id, c.state
+          FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state <> 'RESOLVED'
+        RETURNING c.id
     )
-    SELECT count(*) FILTER (WHERE state <> 'RESOLVED'), count(*), max(id) FROM reranked
+    SELECT count(*), max(id) FROM reranked
 """
 
 
@@ -193,7 +191,7 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
         cursor.execute(
             f"""
             WITH due AS MATERIALIZED (
-                SELECT h.id FROM inboxes i CROSS JOIN unnest(%(states)s) s (state) CROSS JOIN LATERAL (
+                SELECT h.id FROM inboxes i CROSS JOIN unnest(%(states)s::text[]) s (state) CROSS JOIN LATERAL (
                     SELECT c.id FROM conversations c
                      WHERE c.tenant_id = i.tenant_id AND c.inbox_id = i.id AND c.state = s.state AND {crossed}
                      LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
@@ -207,16 +205,8 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
         return int(cursor.rowcount)
 
 
-class Reranked(NamedTuple):
-    """What a batch of the recalculation did: unresolved rows, rows altogether, the id of the last."""
-
-    unresolved: int
-    rows: int
-    last_id: int
-
-
-def rerank_after(tenant: Tenant, conversation_id: int, limit: int) -> Reranked:
-    """Recalculate place and snapshot of the next `limit` conversations after an id: all but what was resolved and settled long ago.
+def rerank_after(tenant: Tenant, conversation_id: int, limit: int) -> tuple[int, int]:
+    """Recalculate place and snapshot of the next `limit` unresolved conversations after an id: (rows, last id).
 
     By ascending id and in short transactions of the caller's, so that picks wait for a batch at most.
     """
@@ -226,9 +216,8 @@ def rerank_after(tenant: Tenant, conversation_id: int, limit: int) -> Reranked:
         delay_cap=weights.delay_cap_sql,
         rank=weights.rank_sql("p.credit", "p.waits_from", "p.saturated"),
         score=weights.score_sql(weights.effective_sql("p.credit", "p.waits_from", "statement_timestamp()")),
-        unsettled=UNSETTLED.format(delay_cap=weights.delay_cap_sql),
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, {"tenant_id": tenant.pk, "after": conversation_id, "limit": limit, "clock": tenant.waiting_clock})
-        unresolved, rows, last = cursor.fetchone()
-    return Reranked(unresolved, rows, last or conversation_id)
+        rows, last = cursor.fetchone()
+    return rows, last or conversation_id

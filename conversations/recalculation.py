@@ -29,9 +29,9 @@ def recalculate(tenant_id: int, *, progress: Callable[[int], object] = lambda ro
         version = Tenant.objects.get(pk=tenant_id).weights_version
     while True:
         with isolation.act_as(tenant_id):
-            unresolved, rows, last = queue.rerank_after(Tenant.objects.get(pk=tenant_id), last, BATCH)
-        total += unresolved
-        progress(unresolved)
+            rows, last = queue.rerank_after(Tenant.objects.get(pk=tenant_id), last, BATCH)
+        total += rows
+        progress(rows)
         if rows < BATCH:
             break
     with isolation.act_as(tenant_id):

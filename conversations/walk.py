@@ -25,7 +25,7 @@ from conversations.states import State
 from operators.models import Operator
 from tenants import isolation
 
-FEW = 1000  # wearers of a label: so many are read and sorted; of more, a page is found while walking past the others
+FEW = 5000  # wearers of a label: so many are read and sorted; of more, a page is found while walking past the others
 BIGGEST = 2**63 - 1
 
 # Braces hold SQL of this file and of priority.Weights, and literals that psycopg spelled.

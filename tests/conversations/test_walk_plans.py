@@ -17,7 +17,7 @@ from conversations.api.filters import ConversationFilter
 from conversations.api.pages import SORTS, Page, page
 from conversations.models import Conversation
 from conversations.priority import Weights
-from conversations.walk import FEW, Walk
+from conversations.walk import Walk
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Cast, assemble
@@ -43,6 +43,7 @@ WEAR = """
 LIMIT = 10
 PLACES = 6  # two inboxes, three states
 PAGE = PLACES * (2 * (LIMIT + 1) + 100) + LIMIT  # two heads each, and the strays
+RARE = 200  # more than wear the rare label
 READ_BY_ONE_PLACE = 100
 STATES = [None, "QUEUED", "ALLOCATED", "RESOLVED"]
 
@@ -109,7 +110,7 @@ def wishes(crowd: Crowd) -> Iterator[Wish]:
 def bound(crowd: Crowd, wish: Wish) -> int:
     """How many rows a page may read: one page of each place; of a common label, as many times more as there are others between."""
     if wish.filters.get("label_id") == crowd.filters["rare"]:
-        return FEW
+        return RARE
     return PAGE * (4 if "label_id" in wish.filters else 1)
 
 
