@@ -161,3 +161,17 @@ def test_control_without_its_index_a_page_reads_the_list(crowd: Crowd, sort: str
             owner.execute(definition)
 
     assert rows_read(plan) > READ_BY_ONE_PLACE
+
+
+@pytest.mark.parametrize("minutes_ago", [-30, 23 * 60, 25 * 60])
+@pytest.mark.parametrize("flagged", [True, False])
+def test_a_row_is_met_whatever_its_flag_says_of_it(cast: Cast, minutes_ago: int, *, flagged: bool) -> None:
+    row, other = cast.conversation(minutes_ago=minutes_ago), cast.conversation(minutes_ago=60)
+    with isolation.act_as(cast.tenant.pk):
+        weights, now = Weights.of(cast.tenant), clock.now()
+        rank = weights.rank(row.credit, row.waits_from, saturated=flagged)
+        Conversation.objects.filter(pk=row.pk).update(saturated=flagged, rank=rank)
+        found = Wish(cast.otto, "priority", {}).page(weights, now, "", walking=True)
+
+    expected = [row.pk, other.pk] if minutes_ago > 60 else [other.pk, row.pk]
+    assert [shown["id"] for shown in found.conversations] == expected
