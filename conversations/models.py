@@ -64,16 +64,14 @@ class Conversation(TenantOwned):
             ),
         ]
         indexes = [
-            # The queue, best first: heads 1 and 2 of queue.PICK. Saturated rows rank by their messages alone.
-            models.Index(
-                fields=["tenant", "inbox", "saturated", "rank", "waits_from", "id"], name="queue_by_rank", condition=Q(state=State.QUEUED)
-            ),
-            # Heads 3 and 4: rows that crossed the delay cap since the last tick, and rows from the future.
-            models.Index(
-                fields=["tenant", "inbox", "waits_from"], name="queue_by_waiting", condition=Q(state=State.QUEUED, saturated=False)
-            ),
+            # Best first, within an inbox and a state: heads 1 and 2 of queue.PICK, the two heads of walk.Walk.by_priority.
+            # Saturated rows rank by their messages alone.
+            models.Index(fields=["tenant", "inbox", "state", "saturated", "rank", "waits_from", "id"], name="conversation_by_rank"),
+            # Heads 3 and 4 of the pick, and the walk's strays: rows whose flag does not say where they stand.
+            models.Index(fields=["tenant", "inbox", "state", "saturated", "waits_from"], name="conversation_by_waiting"),
             models.Index(fields=["tenant", "assigned_operator"], name="held_by_operator", condition=Q(state=State.ALLOCATED)),
-            models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),
+            models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),  # the console's list
+            models.Index(fields=["tenant", "inbox", "state", "last_message_at", "id"], name="conversation_by_inbox_and_time"),
             models.Index(fields=["tenant", "customer_phone_number", "-last_message_at", "-id"], name="conversation_by_phone"),
         ]
 

@@ -218,22 +218,26 @@ def visible_to(operator: Operator) -> QuerySet[Conversation]:
 
 
 def flag_saturated(tenant: Tenant, limit: int) -> int:
-    """Flag up to `limit` queued conversations that crossed the delay cap; the number of them. Only the pick's helper.
+    """Flag up to `limit` conversations that crossed the delay cap, in whichever state; the number of them.
 
+    Only a helper of the pick, and of lists in the queue's order, which show what is answered and resolved too.
     Rows that somebody holds are left for the next tick. The update repeats the select's condition.
     """
-    crossed = f"c.state = 'QUEUED' AND NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).delay_cap_sql}"
+    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).delay_cap_sql}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             WITH due AS MATERIALIZED (
-                SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND {crossed}
-                 LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+                SELECT h.id FROM inboxes i CROSS JOIN unnest(%(states)s::text[]) s (state) CROSS JOIN LATERAL (
+                    SELECT c.id FROM conversations c
+                     WHERE c.tenant_id = i.tenant_id AND c.inbox_id = i.id AND c.state = s.state AND {crossed}
+                     LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+                ) h WHERE i.tenant_id = %(tenant_id)s LIMIT %(limit)s
             )
             UPDATE conversations c SET saturated = true, rank = -c.credit
               FROM due WHERE c.tenant_id = %(tenant_id)s AND c.id = due.id AND {crossed}
             """,
-            {"tenant_id": tenant.pk, "limit": limit},
+            {"tenant_id": tenant.pk, "limit": limit, "states": State.values},
         )
         return int(cursor.rowcount)
 

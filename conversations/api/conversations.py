@@ -30,6 +30,7 @@ from conversations.errors import (
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from conversations.priority import Weights
+from conversations.walk import Walk
 from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
 from operators.errors import NotSubscribed, NotYourInbox
@@ -57,7 +58,7 @@ class Conversations(TenantDoor):
         rows, filters = narrow(queue.visible_to(self.caller), request)
         if "inbox_id" in filters:
             desk.visible_inbox(self.caller, filters["inbox_id"])
-        found = page(rows, wish, filters, self._weights, clock.now())
+        found = page(rows, wish, filters, self._weights, clock.now(), Walk.through(self.caller, filters))
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
     @documented(shapes.Conversation, refuses=(NotYourInbox, Missing))

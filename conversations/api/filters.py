@@ -38,7 +38,7 @@ class ConversationFilter(django_filters.FilterSet):
     """Filters combine with AND; an empty one counts as absent."""
 
     inbox_id = IdFilter(field_name="inbox_id")
-    operator_id = IdFilter(field_name="assigned_operator_id")
+    operator_id = IdFilter(method="held_by")
     label_id = IdFilter(method="wearing")
     state = django_filters.ChoiceFilter(
         choices=State.choices, error_messages={"invalid_choice": "must be one of QUEUED, ALLOCATED, RESOLVED"}
@@ -47,6 +47,10 @@ class ConversationFilter(django_filters.FilterSet):
     class Meta:
         model = Conversation
         fields: tuple[str, ...] = ()
+
+    def held_by(self, rows: QuerySet[Conversation], name: str, operator_id: int) -> QuerySet[Conversation]:
+        """Conversations that an operator holds. Only an allocated one has a holder; said aloud, because the index is of those alone."""
+        return rows.filter(assigned_operator_id=operator_id, state=State.ALLOCATED)
 
     def wearing(self, rows: QuerySet[Conversation], name: str, label_id: int) -> QuerySet[Conversation]:
         """Conversations that wear a label."""

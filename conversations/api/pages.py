@@ -17,15 +17,20 @@ from convalloc.api.fields import WholeNumber
 from conversations.api import wire
 from conversations.models import Conversation
 from conversations.priority import Weights
+from conversations.walk import Moment, Position, Walk
 
 
 class Sort(NamedTuple):
-    """One way to order conversations: the order, the cursor's parts with their parsers, and what comes after a cursor."""
+    """One way to order conversations: the order, the cursor's parts with their parsers, and what comes after a cursor.
+
+    `after` says it of rows that are few; `nearest` finds the ids of the next so many in a walk, however deep it stands.
+    """
 
     order: tuple[str, ...]
     parsers: list[Callable[[str], Any]]
     parts: Callable[[dict[str, Any], datetime, float], list[Any]]
     after: Callable[[list[Any]], Q]
+    nearest: Callable[[Walk, Weights, datetime, list[Any] | None, int], RawSQL]
 
 
 SORTS = {
@@ -42,18 +47,21 @@ SORTS = {
         ],
         parts=lambda row, now, score: [score, row["last_message_at"], row["id"], now, row["effective"], row["waits_from"]],
         after=lambda c: Q(effective__lt=c[4]) | Q(effective=c[4], waits_from__gt=c[5]) | Q(effective=c[4], waits_from=c[5], id__gt=c[2]),
+        nearest=lambda walk, weights, now, c, limit: walk.by_priority(weights, now, Position(c[4], c[5], c[2]) if c else None, limit),
     ),
     "newest": Sort(
         order=("-last_message_at", "-id"),
         parsers=[cursors.point_in_time, cursors.whole_number],
         parts=lambda row, now, score: [row["last_message_at"], row["id"]],
         after=lambda c: Q(last_message_at__lt=c[0]) | Q(last_message_at=c[0], id__lt=c[1]),
+        nearest=lambda walk, weights, now, c, limit: walk.by_time(Moment(*c) if c else None, limit, newest_first=True),
     ),
     "oldest": Sort(
         order=("last_message_at", "id"),
         parsers=[cursors.point_in_time, cursors.whole_number],
         parts=lambda row, now, score: [row["last_message_at"], row["id"]],
         after=lambda c: Q(last_message_at__gt=c[0]) | Q(last_message_at=c[0], id__gt=c[1]),
+        nearest=lambda walk, weights, now, c, limit: walk.by_time(Moment(*c) if c else None, limit, newest_first=False),
     ),
 }
 PINNED_INSTANT = 3  # its place among the parts of a priority cursor
@@ -84,15 +92,26 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
-def page(rows: QuerySet[Conversation], wish: Mapping[str, Any], filters: Mapping[str, Any], weights: Weights, now: datetime) -> Page:
-    """One page of `rows` as `wish` (a validated PageRequest) asks for it. Raises Invalid for a cursor that does not fit."""
+def page(
+    rows: QuerySet[Conversation],
+    wish: Mapping[str, Any],
+    filters: Mapping[str, Any],
+    weights: Weights,
+    now: datetime,
+    walk: Walk | None = None,
+) -> Page:
+    """One page of `rows` as `wish` (a validated PageRequest) asks for it. Raises Invalid for a cursor that does not fit.
+
+    `walk` is the way to the same rows where they are many; without it they are read and sorted.
+    """
     sort, binding = SORTS[wish["sort"]], cursors.digest(wish["sort"], filters)
     after = cursors.read(wish["cursor"], sort.parsers, binding) if wish["cursor"] else None
     if wish["sort"] == "priority":
         now = after[PINNED_INSTANT] if after else now
-        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
-        rows = rows.annotate(effective=RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField()))
-    if after:
+        rows = rows.annotate(effective=Walk.effective(weights, now) if walk else _effective(weights, now))
+    if walk:
+        rows = rows.filter(pk__in=sort.nearest(walk, weights, now, after, wish["limit"] + 1))
+    elif after:
         rows = rows.filter(sort.after(after))
 
     columns = (*wire.COLUMNS, "effective") if wish["sort"] == "priority" else wire.COLUMNS
@@ -102,3 +121,8 @@ def page(rows: QuerySet[Conversation], wish: Mapping[str, Any], filters: Mapping
     if len(found) == len(shown):
         return Page(conversations, None)
     return Page(conversations, cursors.write(sort.parts(shown[-1], now, conversations[-1]["priority_score"]), binding))
+
+
+def _effective(weights: Weights, now: datetime) -> RawSQL:
+    effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
+    return RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField())

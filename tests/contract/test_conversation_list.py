@@ -5,10 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Api, Cast
 from tests.contract import witness
 
+STATEMENTS = 6  # whose tenant; who calls; the time; the rows; their labels; their assignments
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -336,3 +339,24 @@ def test_a_cursor_belongs_to_its_sort_and_filters(cast: Cast, api: type[Api], qu
     answer = api(cast.mia).get(f"/conversations?{query}&cursor={cursor}")
 
     assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort or other filters')
+
+
+# --- what a page costs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sort", ["priority", "newest", "oldest"])
+@pytest.mark.parametrize("caller", ["otto", "olga", "mia", "ada"])
+def test_a_page_of_sixty_asks_the_database_as_often_as_one_of_three(cast: Cast, api: type[Api], caller: str, sort: str) -> None:
+    label = cast.label()
+    for n in range(60):
+        row = witness.held(cast, cast.otto, minutes_ago=n) if n in (0, 59) else cast.conversation(minutes_ago=n)
+        api(cast.mia).post("/labels/attach", conversation_id=row.pk, label_id=label.pk)
+    asked = []
+
+    for limit in (3, 60):
+        with CaptureQueriesContext(connection) as queries:
+            answer = api(getattr(cast, caller)).get(f"/conversations?sort={sort}&limit={limit}")
+        assert len(ids(answer)) == limit
+        asked.append(len([query for query in queries if "SAVEPOINT" not in query["sql"] and "app.tenant_id =" not in query["sql"]]))
+
+    assert asked == [STATEMENTS, STATEMENTS]

@@ -85,7 +85,7 @@ def test_a_pick_probes_its_two_indexes_and_reads_few_rows(crowd: Cast) -> None:
     plan = executed(crowd, lambda: queue.lock_best(crowd.olga.pk, crowd.tenant))
 
     assert walks(plan) == []
-    assert {"queue_by_rank", "queue_by_waiting"} <= indexes(plan)
+    assert {"conversation_by_rank", "conversation_by_waiting"} <= indexes(plan)
     assert rows_read(plan) < CROWD_SIZE / 50
 
 
@@ -98,8 +98,8 @@ def test_the_tick_finds_what_crossed_the_cap_without_reading_the_queue(crowd: Ca
 
 def test_control_without_its_index_a_pick_reads_the_queue(crowd: Cast) -> None:
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        (definition,) = owner.execute("SELECT pg_get_indexdef('queue_by_rank'::regclass)").fetchone() or ("",)
-        owner.execute("DROP INDEX queue_by_rank")
+        (definition,) = owner.execute("SELECT pg_get_indexdef('conversation_by_rank'::regclass)").fetchone() or ("",)
+        owner.execute("DROP INDEX conversation_by_rank")
         try:
             plan = executed(crowd, lambda: queue.lock_best(crowd.olga.pk, crowd.tenant))
         finally:

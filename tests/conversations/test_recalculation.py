@@ -143,6 +143,18 @@ def test_the_tick_flags_what_crossed_the_cap_at_most_so_many_at_a_time(cast: Cas
     assert not cast.again(fresh).saturated
 
 
+def test_the_tick_flags_what_crossed_the_cap_in_every_state(cast: Cast) -> None:
+    rows = [cast.conversation(minutes_ago=25 * 60) for _ in range(3)]
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.olga.pk, rows[1].pk)
+        lifecycle.resolve(rows[2].pk, by=cast.mia)
+        Conversation.objects.update(saturated=False)
+
+    assert recalculation.tick().flagged == 3
+
+    assert all(cast.again(row).saturated for row in rows)
+
+
 def test_the_snapshot_is_written_on_creation_on_every_return_and_by_the_recalculation(cast: Cast) -> None:
     weights = Weights.of(cast.tenant)
     row = cast.conversation(message_count=10, minutes_ago=720)
