@@ -23,7 +23,8 @@ def ends_with(*reasons: str) -> Q:
 class Conversation(TenantOwned):
     """A customer's thread at one inbox: who, where, how many messages, waiting since when. No message's body.
 
-    `waits_from`, `credit`, `rank`, `saturated` order the queue; conversations.priority explains and computes them.
+    `waits_from`, `credit`, `rank`, `saturated` order the queue, under the weights of `ranked_under`; conversations.priority
+    explains and computes them.
     `priority_score` is a snapshot for outside readers of the table; the product never reads it.
     """
 
@@ -39,6 +40,7 @@ class Conversation(TenantOwned):
     credit = models.BigIntegerField()
     rank = models.BigIntegerField()
     saturated = models.BooleanField(default=False)
+    ranked_under = models.IntegerField(db_default=1)  # the tenant's weights_version that credit and rank rest on
     priority_score = models.FloatField(default=0)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
@@ -72,6 +74,8 @@ class Conversation(TenantOwned):
             models.Index(
                 fields=["tenant", "inbox", "waits_from"], name="queue_by_waiting", condition=Q(state=State.QUEUED, saturated=False)
             ),
+            # What stands where weights of before put it: found at once, or found not to be there (queue.late).
+            models.Index(fields=["tenant", "ranked_under"], name="queue_by_weights", condition=Q(state=State.QUEUED)),
             models.Index(fields=["tenant", "assigned_operator"], name="held_by_operator", condition=Q(state=State.ALLOCATED)),
             models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),
             models.Index(fields=["tenant", "customer_phone_number", "-last_message_at", "-id"], name="conversation_by_phone"),
