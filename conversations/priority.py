@@ -110,7 +110,8 @@ class Weights:
         """What these weights mean, for people who choose them."""
         if not self.beta:
             enough = f"{self.message_cap} message{'' if self.message_cap == 1 else 's'}"
-            return f"Whoever sent most messages comes first; after {enough} more add nothing; waiting only decides between equals{_since(waiting_clock)}."
+            first = f"Whoever sent most messages comes first; after {enough} more add nothing"
+            return f"{first}; among equals waiting decides{_since(waiting_clock)}."
         cap = f"after {spell(self.delay_cap)} waiting longer adds nothing{_since(waiting_clock)}"
         if not self.alpha:
             return f"Whoever waits longest comes first; messages count nothing; {cap}."

@@ -1,5 +1,6 @@
 """Weights that change while people work: whatever was put into its place by the weights of before is found, told and ranked anew."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from tests.factories import ConversationFactory
 from tests.races.crowd import Call, acting
 
 
-def weights_change(cast: Cast, alpha: float = 0.8) -> None:
+def weights_change(cast: Cast, alpha: str = "0.8") -> None:
     """To twice what a message was worth; and the walk that follows from it."""
-    acting(cast.tenant.pk, tuning.tune, priority_alpha=alpha)()
+    acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal(alpha))()
     recalculation.catch_up(cast.tenant.pk, until=float("inf"))
 
 
@@ -92,7 +93,7 @@ def test_two_walks_at_once_the_second_simply_ends(committed: None, monkeypatch: 
     cast = assemble()
     for _ in range(5):
         cast.conversation()
-    acting(cast.tenant.pk, tuning.tune, priority_alpha=0.8)()
+    acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal("0.8"))()
     others: list[Any] = []
 
     def another(rows: int) -> None:
@@ -111,7 +112,7 @@ def test_a_walk_that_died_is_taken_over_and_what_it_did_counts(committed: None, 
     cast = assemble()
     for _ in range(5):
         cast.conversation()
-    acting(cast.tenant.pk, tuning.tune, priority_alpha=0.8)()
+    acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal("0.8"))()
     monkeypatch.setattr("tenants.ranking.leave", lambda walk: None)  # as if its process were killed
     assert recalculation.recalculate(cast.tenant.pk, everything=False, until=0) == 0
     assert recalculation.tick() == Counts(), "it may still live"
@@ -131,13 +132,13 @@ def test_weights_that_change_during_a_walk_are_ranked_by_the_same_task(committed
     monkeypatch.setattr(recalculation, "BATCH", 2)
     cast = assemble()
     rows = [cast.conversation(message_count=10) for _ in range(5)]
-    acting(cast.tenant.pk, tuning.tune, priority_alpha=0.8)()
-    rerank, changes = queue.rerank_after, iter([1.2])
+    acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal("0.8"))()
+    rerank, changes = queue.rerank_after, iter(["1.2"])
 
     def change_after_the_first(*facts: Any, **named: Any) -> tuple[int, int]:
         found = rerank(*facts, **named)
         for alpha in changes:
-            Call(acting(cast.tenant.pk, tuning.tune, priority_alpha=alpha))  # waits for this batch
+            Call(acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal(alpha)))  # waits for this batch
         return found
 
     monkeypatch.setattr(queue, "rerank_after", change_after_the_first)
