@@ -8,7 +8,7 @@ import pytest
 from conversations import lifecycle, queue, recalculation
 from conversations.models import Conversation
 from conversations.recalculation import Counts
-from tenants import isolation, tuning
+from tenants import isolation, ranking, tuning
 from tenants.errors import RankingRuns
 from tenants.models import Tenant
 from tests.conftest import Cast, assemble
@@ -120,7 +120,7 @@ def test_a_walk_that_died_is_taken_over_and_what_it_did_counts(committed: None, 
     with isolation.act_as(cast.tenant.pk):
         moved = Tenant.objects.get(pk=cast.tenant.pk).ranking_moved_at
         assert moved is not None
-        Tenant.objects.filter(pk=cast.tenant.pk).update(ranking_moved_at=moved - recalculation.ranking.PATIENCE)
+        Tenant.objects.filter(pk=cast.tenant.pk).update(ranking_moved_at=moved - ranking.PATIENCE)
         queue.rerank_after(Tenant.objects.get(pk=cast.tenant.pk), 0, 3)
 
     assert recalculation.tick() == Counts(reranked=2)
