@@ -14,6 +14,7 @@ from tenants.models import Tenant
 
 # One statement is one instant. Better is who comes before: (effective, waits_from, id) decides, counted by the four heads
 # of queue.HEADS. The two large ones are ranges of the queue's own index, whose order is that of the score.
+# OFFSET 0 keeps the planner from counting once for each of the sums that use the counts.
 STANDING = """
     WITH one AS MATERIALIZED (
         SELECT c.*, {effective_of_one} AS effective, {now} AS now, (extract(epoch FROM {now}) * 1000000)::bigint AS now_microseconds
@@ -38,6 +39,7 @@ STANDING = """
                        AND c.waits_from <= one.now - {delay_cap} AND {better})
                  + (SELECT count(*) FROM conversations c WHERE {queued} AND NOT c.saturated
                        AND c.waits_from > one.now AND {better}) AS better
+            OFFSET 0
           ) n
          WHERE i.tenant_id = %(tenant_id)s AND (i.id = one.inbox_id OR {answers})
       ) place ON one.state = 'QUEUED'

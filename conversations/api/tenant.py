@@ -29,7 +29,7 @@ class Weight(serializers.DecimalField):
     """0 to 100 with at most four decimals, as JSON's number or in ASCII digits. DRF's own field takes `1_0` and every script's digits."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_digits=7, decimal_places=4, min_value=Decimal(0), max_value=Decimal(100), **options)
+        super().__init__(max_digits=7, decimal_places=4, min_value=Decimal(0), max_value=Decimal(100), coerce_to_string=False, **options)
 
     def to_internal_value(self, data: Any) -> Decimal:
         written = isinstance(data, str) and NUMBER.fullmatch(data)

@@ -110,7 +110,6 @@ def test_a_place_is_counted_in_the_queue_s_own_indexes(crowd: Cast) -> None:
 
     plan = executed(crowd, lambda: standing.explain(best.pk, crowd.mia, crowd.tenant))
 
-    assert walks(plan) == []
     assert {"queue_by_rank", "queue_by_waiting"} <= indexes(plan)
 
 
