@@ -35,7 +35,7 @@ class Weight(serializers.DecimalField):
         written = isinstance(data, str) and NUMBER.fullmatch(data)
         if not written and (not isinstance(data, int | float) or isinstance(data, bool)):
             self.fail("invalid")
-        return super().to_internal_value(data) + 0  # no minus before a zero
+        return super().to_internal_value(data)
 
 
 class Settings(serializers.Serializer[Any]):
