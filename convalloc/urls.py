@@ -10,6 +10,7 @@ from conversations.api.conversations import Conversations, Recalculation
 from conversations.api.inboxes import Inboxes
 from conversations.api.labels import Labels
 from conversations.api.operators import Operators
+from conversations.api.tenant import OwnTenant
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -25,6 +26,7 @@ api = [
     re_path(r"^health/ready/?$", health.Ready.as_view(), name="health-ready"),
     re_path(r"^schema/?$", Schema.as_view(), name="schema"),
     re_path(r"^docs/?$", Docs.as_view(), name="docs"),
+    re_path(r"^tenant/?$", OwnTenant.as_view({"get": "retrieve", "patch": "change"}, basename="tenant"), name="tenant"),
     *router.urls,
 ]
 

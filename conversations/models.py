@@ -23,7 +23,8 @@ def ends_with(*reasons: str) -> Q:
 class Conversation(TenantOwned):
     """A customer's thread at one inbox: who, where, how many messages, waiting since when. No message's body.
 
-    `waits_from`, `credit`, `rank`, `saturated` order the queue; conversations.priority explains and computes them.
+    `waits_from`, `credit`, `rank`, `saturated` order the queue, under the weights of `ranked_under`; conversations.priority
+    explains and computes them.
     `priority_score` is a snapshot for outside readers of the table; the product never reads it.
     """
 
@@ -39,6 +40,7 @@ class Conversation(TenantOwned):
     credit = models.BigIntegerField()
     rank = models.BigIntegerField()
     saturated = models.BooleanField(default=False)
+    ranked_under = models.IntegerField(db_default=1)  # the tenant's weights_version that credit and rank rest on
     priority_score = models.FloatField(default=0)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
@@ -69,6 +71,8 @@ class Conversation(TenantOwned):
             models.Index(fields=["tenant", "inbox", "state", "saturated", "rank", "waits_from", "id"], name="conversation_by_rank"),
             # Heads 3 and 4 of the pick, and the walk's strays: rows whose flag does not say where they stand.
             models.Index(fields=["tenant", "inbox", "state", "saturated", "waits_from"], name="conversation_by_waiting"),
+            # What stands where weights of before put it: found at once, or found not to be there (queue.late).
+            models.Index(fields=["tenant", "ranked_under"], name="queue_by_weights", condition=Q(state=State.QUEUED)),
             models.Index(fields=["tenant", "assigned_operator"], name="held_by_operator", condition=Q(state=State.ALLOCATED)),
             models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),  # the console's list
             models.Index(fields=["tenant", "inbox", "state", "last_message_at", "id"], name="conversation_by_inbox_and_time"),

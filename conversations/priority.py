@@ -25,12 +25,27 @@ from tenants.models import Tenant
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 WEIGHT_DECIMALS = 10**4  # weights have four decimals: as whole ten-thousandths they are exact
+UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))  # the largest of which there are two or more
 SHOWN_DECIMALS = 6  # rounding keeps the order: what is shown never contradicts it
 
 
 def microseconds(instant: datetime) -> int:
     """Whole microseconds since 1970, exact: Postgres' own resolution."""
     return (instant - EPOCH) // MICROSECOND
+
+
+def spell(duration: int) -> str:
+    """Microseconds as people say them: 9.6 minutes, 24 hours, 30 days."""
+    seconds = duration / 1_000_000
+    if seconds < 1:
+        return "less than a second"
+    size, unit = next((size, unit) for size, unit in UNITS if seconds >= size * (1 if size == 1 else 2))
+    number = f"{seconds / size:.1f}".removesuffix(".0")
+    return f"{number} {unit if number == '1' else unit + 's'}"
+
+
+def _since(waiting_clock: str) -> str:
+    return "; waiting counts from the first unanswered message" if waiting_clock == Tenant.WaitingClock.WAITING_SINCE else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,25 @@ class Weights:
         return round(
             self.effective(credit, waits_from, now) * (self.beta or self.alpha) / (self.delay_cap * WEIGHT_DECIMALS), SHOWN_DECIMALS
         )
+
+    def shares(self, credit: int, waits_from: datetime, now: datetime) -> tuple[float, float]:
+        """What messages and what waiting add to the score that is shown: its two terms, which amount to it exactly."""
+        messages = round(credit * (self.beta or self.alpha) / (self.delay_cap * WEIGHT_DECIMALS), SHOWN_DECIMALS)
+        return messages, round(self.score(credit, waits_from, now) - messages, SHOWN_DECIMALS)
+
+    def in_words(self, waiting_clock: str) -> str:
+        """What these weights mean, for people who choose them."""
+        if not self.beta:
+            enough = f"{self.message_cap} message{'' if self.message_cap == 1 else 's'}"
+            first = f"Whoever sent most messages comes first; after {enough} more add nothing"
+            return f"{first}; among equals waiting decides{_since(waiting_clock)}."
+        cap = f"after {spell(self.delay_cap)} waiting longer adds nothing{_since(waiting_clock)}"
+        if not self.alpha:
+            return f"Whoever waits longest comes first; messages count nothing; {cap}."
+        numerator, denominator = self.message_worth
+        most = self.credit(self.message_cap)
+        reach = f"at most {spell(most)} of waiting" if most <= self.delay_cap else "any time of waiting"
+        return f"A message counts like {spell(numerator // denominator)} of waiting; a newcomer can overtake {reach}; {cap}."
 
     # The same formulas in SQL. Arguments are SQL expressions; the weights are whole numbers and stand in the text.
 

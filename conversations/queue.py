@@ -86,18 +86,20 @@ RERANK = """
                CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at)
                     ELSE c.last_message_at END AS waits_from
           FROM conversations c
-         WHERE c.tenant_id = %(tenant_id)s AND c.id > %(after)s AND c.state <> 'RESOLVED'
-         ORDER BY c.id LIMIT %(limit)s FOR NO KEY UPDATE
+         WHERE c.tenant_id = %(tenant_id)s AND {which} LIMIT %(limit)s FOR NO KEY UPDATE {when_locked}
     ), placed AS (
         SELECT id, waits_from, {credit} AS credit, waits_from <= statement_timestamp() - {delay_cap} AS saturated FROM batch
     ), reranked AS (
         UPDATE conversations c
-           SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score}
+           SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score},
+               ranked_under = %(version)s
           FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state <> 'RESOLVED'
         RETURNING c.id
     )
     SELECT count(*), max(id) FROM reranked
 """
+WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
+LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
 
 
 def place(conversation: Conversation, tenant: Tenant, now: datetime) -> dict[str, Any]:
@@ -113,6 +115,7 @@ def place(conversation: Conversation, tenant: Tenant, now: datetime) -> dict[str
         "credit": credit,
         "rank": weights.rank(credit, waits_from, saturated=saturated),
         "saturated": saturated,
+        "ranked_under": tenant.weights_version,
         "priority_score": weights.score(credit, waits_from, now),
     }
 
@@ -242,19 +245,42 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
         return int(cursor.rowcount)
 
 
-def rerank_after(tenant: Tenant, conversation_id: int, limit: int) -> tuple[int, int]:
+def rerank_after(tenant: Tenant, conversation_id: int, limit: int, *, everything: bool = True) -> tuple[int, int]:
     """Recalculate place and snapshot of the next `limit` unresolved conversations after an id: (rows, last id).
 
-    By ascending id and in short transactions of the caller's, so that picks wait for a batch at most.
+    By ascending id and in short transactions of the caller's, so that picks wait for a batch at most. Without
+    `everything` only those that other weights than the tenant's put where they stand.
     """
+    return _rerank(tenant, WALK, "", after=conversation_id, limit=limit, everything=everything)
+
+
+def rerank_late(tenant: Tenant, limit: int) -> int:
+    """Recalculate up to `limit` queued conversations that weights of before put where they stand; the number of them.
+
+    Whoever had read the weights before they changed may still put a row into its place after the walk has passed it. Such
+    a row says so itself, in `ranked_under`. Rows that somebody holds are left for the next tick.
+    """
+    rows, _ = _rerank(tenant, LATE, "SKIP LOCKED", limit=limit)
+    return rows
+
+
+def late(tenant: Tenant) -> bool:
+    """Whether anything queued stands where weights of before put it: one index probe."""
+    return Conversation.objects.filter(state=State.QUEUED, ranked_under__lt=tenant.weights_version).exists()
+
+
+def _rerank(tenant: Tenant, which: str, when_locked: str, **parameters: Any) -> tuple[int, int]:
     weights = Weights.of(tenant)
     statement = RERANK.format(
+        which=which,
+        when_locked=when_locked,
         credit=weights.credit_sql("message_count"),
         delay_cap=weights.delay_cap_sql,
         rank=weights.rank_sql("p.credit", "p.waits_from", "p.saturated"),
         score=weights.score_sql(weights.effective_sql("p.credit", "p.waits_from", "statement_timestamp()")),
     )
+    known: dict[str, Any] = {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version}
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": tenant.pk, "after": conversation_id, "limit": limit, "clock": tenant.waiting_clock})
+        cursor.execute(statement, known | parameters)
         rows, last = cursor.fetchone()
-    return rows, last or conversation_id
+    return rows, last or parameters.get("after", 0)

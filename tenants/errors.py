@@ -10,6 +10,12 @@ class DuplicateNumber(DomainError):
     code = "duplicate_number"
 
 
+class RankingRuns(DomainError):
+    """The queue is being ranked anew already: {done} of {total} conversations are done"""
+
+    code = "ranking_runs"
+
+
 class BadSetting(Invalid):
     """Validation failed"""
 

@@ -68,7 +68,13 @@ class Tenant(models.Model):
     # Minutes in which the queue does not hand an operator again what they gave back, while anything else waits; 0: none.
     cooldown_minutes = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(1440)])
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
-    ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that every queued rank rests on
+    ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that the last full walk ranked by
+    # How far the walk is that ranks the queue anew; tenants.ranking keeps these.
+    ranking_run = models.PositiveIntegerField(default=0, editable=False)  # counts walks: a late one knows that it was replaced
+    ranking_done = models.PositiveIntegerField(default=0, editable=False)  # conversations
+    ranking_total = models.PositiveIntegerField(default=0, editable=False)
+    ranking_started_at = models.DateTimeField(null=True, editable=False)
+    ranking_moved_at = models.DateTimeField(null=True, editable=False)  # its last sign of life; null: nobody walks
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = models.Manager["Tenant"]()

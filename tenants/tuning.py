@@ -13,16 +13,22 @@ RANKS_REST_ON = {"priority_alpha", "priority_beta", "message_cap", "delay_cap_mi
 SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes", "operator_capacity", "cooldown_minutes")
 
 
-def tune(**wished: Any) -> Tenant:
-    """Change settings of the bound tenant, under its lock; what is not named stays.
-
-    When something changes that ranks rest on, `weights_version` counts up, and the next tick ranks the queue anew
-    (conversations.recalculation); until that ends old and new ranks mix. Grace periods that run already keep their end.
-    Repeating what is changes nothing and appends no event. Raises BadSetting, with the fields.
-    """
+def lock() -> Tenant:
+    """The bound tenant's row, locked, as it is now. Raises Missing."""
     tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=isolation.current_tenant_id()).first()
     if tenant is None:
         raise Missing(what="Tenant")
+    return tenant
+
+
+def tune(**wished: Any) -> Tenant:
+    """Change settings of the bound tenant, under its lock; what is not named stays.
+
+    When something changes that ranks rest on, `weights_version` counts up, and the queue is to be ranked anew
+    (conversations.recalculation); until that ends old and new ranks mix. Grace periods that run already keep their end.
+    Repeating what is changes nothing and appends no event. Raises BadSetting, with the fields.
+    """
+    tenant = lock()
     before = {name: getattr(tenant, name) for name in SETTINGS if getattr(tenant, name) != wished.get(name, getattr(tenant, name))}
     if not before:
         return tenant
@@ -30,9 +36,12 @@ def tune(**wished: Any) -> Tenant:
     for name in before:
         setattr(tenant, name, wished[name])
     _refuse_nonsense(tenant)
+    changed = list(before)
     if RANKS_REST_ON & before.keys():
         tenant.weights_version += 1
-    tenant.save(update_fields=[*before, "weights_version"])
+        tenant.ranking_done, tenant.ranking_total, tenant.ranking_started_at = 0, 0, None
+        changed += ["weights_version", "ranking_done", "ranking_total", "ranking_started_at"]
+    tenant.save(update_fields=changed)
     eventlog.append("tenant.settings_changed", tenant, before=before, after={name: wished[name] for name in before})
     return tenant
 

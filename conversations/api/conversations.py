@@ -12,7 +12,7 @@ from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.schema import Operation, Shape, documented
 from convalloc.errors import DomainError, Missing
-from conversations import allocation, lifecycle, queue, recalculation
+from conversations import allocation, lifecycle, queue, recalculation, standing
 from conversations.api import bodies, shapes, wire
 from conversations.api.filters import narrow
 from conversations.api.pages import PageRequest, page
@@ -34,6 +34,7 @@ from conversations.walk import Walk
 from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
 from operators.errors import NotSubscribed, NotYourInbox
+from tenants.errors import RankingRuns
 
 ALLOCATED = "Conversation allocated successfully"
 IDLE = (OperatorNotAvailable, OperatorDisabled, CapacityExceeded)
@@ -65,6 +66,12 @@ class Conversations(TenantDoor):
     def retrieve(self, request: Request, pk: str) -> Response:
         """One conversation."""
         return self._answer(queue.find_visible(int(pk), self.caller))
+
+    @documented(shapes.Priority, refuses=(NotYourInbox, Missing))
+    @action(detail=True, methods=["get"])
+    def priority(self, request: Request, pk: str) -> Response:
+        """Why a conversation stands where it stands: the terms of its score, its exact place in the queue, and what is to come."""
+        return success(standing.explain(int(pk), self.caller, self.caller.tenant))
 
     @documented(shapes.Conversation, method="POST", many=True, meta=shapes.PageMeta, body=bodies.PhoneSearch)
     @documented(shapes.Conversation, method="GET", many=True, meta=shapes.PageMeta, query=(bodies.PhoneSearch,))
@@ -160,7 +167,7 @@ class Recalculation(LongDoor):
 
     basename = "recalculation"
 
-    @documented(shapes.Recalculated, message="Updated priorities of 6 conversations")
+    @documented(shapes.Recalculated, message="Updated priorities of 6 conversations", refuses=(RankingRuns,))
     @action(detail=False, methods=["post"], url_path="update-priorities")
     def update_priorities(self, request: Request) -> Response:
         """Compute rank and snapshot of every unresolved conversation anew, in short transactions; answers how many."""

@@ -12,6 +12,7 @@ from conversations.api.pages import PageRequest
 from conversations.models import Assignment
 from conversations.states import State
 from operators.models import Role, Status
+from tenants.models import Tenant
 
 Shape = serializers.Serializer[Any]
 NOON = "2026-01-05T12:00:00.000000Z"
@@ -119,6 +120,105 @@ class Recalculated(Shape):
     updated_count = serializers.IntegerField()
 
     example = {"updated_count": 6}
+
+
+class Rank(Shape):
+    """Places count from 1. The caller's inboxes are those they answer at; a manager's are the tenant's."""
+
+    position_in_inbox = serializers.IntegerField()
+    waiting_in_inbox = serializers.IntegerField()
+    position_for_caller = serializers.IntegerField()
+    waiting_for_caller = serializers.IntegerField()
+
+
+class Priority(Shape):
+    """Why a conversation stands where it stands, at the instant of the answer."""
+
+    score = serializers.FloatField(help_text="alpha_term + beta_term.")
+    alpha_term = serializers.FloatField(help_text="What its messages add.")
+    beta_term = serializers.FloatField(help_text="What its waiting adds.")
+    message_count = serializers.IntegerField()
+    message_cap = serializers.IntegerField(help_text="More messages add nothing.")
+    waited_minutes = serializers.FloatField()
+    delay_cap_minutes = serializers.IntegerField(help_text="Waiting longer adds nothing.")
+    waiting_clock = serializers.ChoiceField(choices=Tenant.WaitingClock.choices)
+    in_words = serializers.CharField()
+    rank = Rank(allow_null=True, help_text="null: it does not wait.")
+    saturates_at = serializers.DateTimeField(allow_null=True, help_text="null: waiting longer adds nothing any more, or never did.")
+    saturates_in_minutes = serializers.FloatField(allow_null=True)
+
+    example = {
+        "score": 0.323,
+        "alpha_term": 0.048,
+        "beta_term": 0.275,
+        "message_count": 12,
+        "message_cap": 100,
+        "waited_minutes": 660.0,
+        "delay_cap_minutes": 1440,
+        "waiting_clock": "last_message_at",
+        "in_words": "12 messages worth 115.2 minutes of waiting, waiting for 11 hours: number 2 of 40 in its inbox.",
+        "rank": {"position_in_inbox": 2, "waiting_in_inbox": 40, "position_for_caller": 5, "waiting_for_caller": 96},
+        "saturates_at": "2026-01-06T01:00:00.000000Z",
+        "saturates_in_minutes": 780.0,
+    }
+
+
+class Ranking(Shape):
+    """How far the queue follows the weights; until it is up to date, old and new ranks mix."""
+
+    up_to_date = serializers.BooleanField()
+    done = serializers.IntegerField(help_text="Conversations of `total`; both 0 where it has not begun.")
+    total = serializers.IntegerField()
+    started_at = serializers.DateTimeField(allow_null=True)
+
+
+class TenantRow(Shape):
+    """The settings of an organisation, and what its weights mean."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    priority_alpha = serializers.FloatField(help_text="The weight of the number of messages, 0 to 100.")
+    priority_beta = serializers.FloatField(help_text="The weight of the waiting time, 0 to 100.")
+    message_cap = serializers.IntegerField()
+    delay_cap_minutes = serializers.IntegerField()
+    waiting_clock = serializers.ChoiceField(choices=Tenant.WaitingClock.choices)
+    grace_period_minutes = serializers.IntegerField()
+    operator_capacity = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
+    cooldown_minutes = serializers.IntegerField()
+    in_words = serializers.CharField(help_text="What the weights mean.")
+    ranking = Ranking()
+    created_at = serializers.DateTimeField()
+
+    example = {
+        "id": 1,
+        "name": "Demo Tenant",
+        "priority_alpha": 0.4,
+        "priority_beta": 0.6,
+        "message_cap": 100,
+        "delay_cap_minutes": 1440,
+        "waiting_clock": "last_message_at",
+        "grace_period_minutes": 15,
+        "operator_capacity": None,
+        "cooldown_minutes": 5,
+        "in_words": (
+            "A message counts like 9.6 minutes of waiting; a newcomer can overtake at most 16 hours of waiting; "
+            "after 24 hours waiting longer adds nothing."
+        ),
+        "ranking": {"up_to_date": True, "done": 6, "total": 6, "started_at": NOON},
+        "created_at": NOON,
+    }
+
+
+TUNED = {
+    "priority_alpha": 0.5,
+    "priority_beta": 0.5,
+    "operator_capacity": 8,
+    "in_words": (
+        "A message counts like 14.4 minutes of waiting; a newcomer can overtake at most 24 hours of waiting; "
+        "after 24 hours waiting longer adds nothing."
+    ),
+    "ranking": {"up_to_date": False, "done": 0, "total": 0, "started_at": None},
+}
 
 
 class OperatorRow(Shape):

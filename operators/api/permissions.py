@@ -32,6 +32,7 @@ ADMINS = {Role.OPERATOR: Reach.NOBODY, Role.MANAGER: Reach.NOBODY, Role.ADMIN: R
 MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-list": ALL,  # operators: their inboxes and what they hold
     "conversation-retrieve": ALL,
+    "conversation-priority": ALL,
     "conversation-search": ALL,
     "conversation-allocate": SELF,
     "conversation-claim": SELF,
@@ -42,6 +43,8 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-reassign": MANAGERS,
     "conversation-move-inbox": MANAGERS,
     "recalculation-update-priorities": ADMINS,
+    "tenant-retrieve": ALL,
+    "tenant-change": ADMINS,
     "operator-list": MANAGERS,
     "operator-status": SELF,
     "operator-change-status": SELF,

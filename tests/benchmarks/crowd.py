@@ -21,8 +21,8 @@ MANAGER_SHIFT = 1  # the manager's id comes after those of the operators
 
 PEOPLE = """
     INSERT INTO tenants (id, name, priority_alpha, priority_beta, message_cap, delay_cap_minutes, waiting_clock,
-                         grace_period_minutes, weights_version, ranked_version)
-    VALUES ({tenant}, 'Benchmark', 0.4, 0.6, 100, 1440, 'last_message_at', 15, 1, 1);
+                         grace_period_minutes, cooldown_minutes, weights_version, ranked_version, ranking_run, ranking_done, ranking_total)
+    VALUES ({tenant}, 'Benchmark', 0.4, 0.6, 100, 1440, 'last_message_at', 15, 5, 1, 1, 0, 0, 0);
     INSERT INTO inboxes (tenant_id, id, name, phone_number)
     SELECT {tenant}, n, 'Inbox ' || n, '+1555' || n FROM generate_series(1, {inboxes}) n;
     INSERT INTO operators (tenant_id, id, password, email, name, role, is_active)

@@ -31,6 +31,7 @@ WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
     Route("conversation-retrieve", "GET", "/conversations/{conversation}"),
+    Route("conversation-priority", "GET", "/conversations/{conversation}/priority"),
     Route("conversation-search", "GET", "/conversations/search", extra={"phone_number": "%2B19870000000"}),
     Route("conversation-search", "POST", "/conversations/search", extra={"phone_number": "+19870000000"}),
     Route("conversation-allocate", "POST", "/conversations/allocate", body={"operator_id": OPERATOR}),
@@ -42,6 +43,8 @@ ROUTES = [
     Route("conversation-reassign", "POST", "/conversations/reassign", body=WHO_AND_WHAT),
     Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
+    Route("tenant-retrieve", "GET", "/tenant"),
+    Route("tenant-change", "PATCH", "/tenant", extra={"name": "another name"}),
     Route("operator-list", "GET", "/operators"),
     Route("operator-status", "GET", "/operators/{operator}/status"),
     Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),

@@ -75,7 +75,7 @@ def assert_ours(errors: list[dict[str, str]]) -> None:
 def test_the_walk_finds_the_bodies() -> None:
     names = {serializer.__name__ for serializer in ASKED}
 
-    assert {"ForOperator", "Forcible", "NewLabel", "ChangedLabel", "OfInbox", "NewStatus", "PhoneSearch"} <= names
+    assert {"Work", "Forcible", "NewLabel", "ChangedLabel", "OfInbox", "NewStatus", "PhoneSearch"} <= names
 
 
 @pytest.mark.parametrize("value", WRONG, ids=lambda value: ascii(value)[:20])

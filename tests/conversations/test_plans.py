@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from conversations import queue
+from conversations import queue, standing
 from conversations.priority import Weights
 from tenants import isolation
 from tests.conftest import Cast, assemble
@@ -94,6 +94,23 @@ def test_the_tick_finds_what_crossed_the_cap_without_reading_the_queue(crowd: Ca
 
     assert walks(plan) == []
     assert rows_read(plan) < CROWD_SIZE / 20
+
+
+def test_whether_anything_stands_where_weights_of_before_put_it_is_one_probe(crowd: Cast) -> None:
+    plan = executed(crowd, lambda: queue.late(crowd.tenant))
+
+    assert indexes(plan) == {"queue_by_weights"}
+    assert rows_read(plan) == 0
+
+
+def test_a_place_is_counted_in_the_queue_s_own_indexes(crowd: Cast) -> None:
+    with isolation.act_as(crowd.tenant.pk):
+        best = queue.lock_best(crowd.olga.pk, crowd.tenant)
+        assert best is not None
+
+    plan = executed(crowd, lambda: standing.explain(best.pk, crowd.mia, crowd.tenant))
+
+    assert {"conversation_by_rank", "conversation_by_waiting"} <= indexes(plan)
 
 
 def test_control_without_its_index_a_pick_reads_the_queue(crowd: Cast) -> None:

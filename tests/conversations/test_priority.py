@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversations.priority import Weights
+from tenants.models import Tenant
 from tests.conversations.formula import FORMULAS, Formula, message_counts, waiting_times
 
 BOUNDED = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,3 +122,53 @@ def test_said_to_a_manager_each_message_counts_like_nine_point_six_minutes() -> 
     assert timedelta(microseconds=weights.credit(1)) == timedelta(minutes=9.6)
     assert timedelta(microseconds=weights.credit(100)) == timedelta(hours=16)
     assert weights.credit(101) == weights.credit(100)
+
+
+USUAL = {"priority_alpha": "0.4", "priority_beta": "0.6"}
+SINCE = Tenant.WaitingClock.WAITING_SINCE
+LAST = Tenant.WaitingClock.LAST_MESSAGE
+WORDS: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {},
+        LAST,
+        "A message counts like 9.6 minutes of waiting; a newcomer can overtake at most 16 hours of waiting; "
+        "after 24 hours waiting longer adds nothing.",
+    ),
+    (
+        {"delay_cap_minutes": 60, "message_cap": 1, "priority_alpha": "0.5", "priority_beta": "0.5"},
+        SINCE,
+        "A message counts like 60 minutes of waiting; a newcomer can overtake at most 60 minutes of waiting; "
+        "after 60 minutes waiting longer adds nothing; waiting counts from the first unanswered message.",
+    ),
+    (
+        {"priority_alpha": 100, "priority_beta": 1, "delay_cap_minutes": 43_200},
+        LAST,
+        "A message counts like 30 days of waiting; a newcomer can overtake any time of waiting; after 30 days waiting longer adds nothing.",
+    ),
+    (
+        {"priority_alpha": "0.0001", "priority_beta": 100, "delay_cap_minutes": 1},
+        LAST,
+        "A message counts like less than a second of waiting; a newcomer can overtake at most less than a second of waiting; "
+        "after 60 seconds waiting longer adds nothing.",
+    ),
+    ({"priority_alpha": 0}, LAST, "Whoever waits longest comes first; messages count nothing; after 24 hours waiting longer adds nothing."),
+    (
+        {"priority_beta": 0},
+        LAST,
+        "Whoever sent most messages comes first; after 100 messages more add nothing; among equals waiting decides.",
+    ),
+    (
+        {"priority_beta": 0, "message_cap": 1},
+        SINCE,
+        "Whoever sent most messages comes first; after 1 message more add nothing; among equals waiting decides; "
+        "waiting counts from the first unanswered message.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "waiting_clock", "words"), WORDS)
+def test_weights_say_in_words_what_they_mean(settings: dict[str, Any], waiting_clock: str, words: str) -> None:
+    weights: dict[str, Any] = {name: Decimal(settings.get(name, usual)) for name, usual in USUAL.items()}
+    tenant = Tenant(**settings | weights)
+
+    assert Weights.of(tenant).in_words(waiting_clock) == words

@@ -18,7 +18,7 @@ from conversations.api.pages import PageRequest
 from operators.api.permissions import MATRIX
 from tests.schema.answers import faults
 
-VERBS = ("get", "post", "put", "delete")
+VERBS = ("get", "post", "put", "patch", "delete")
 ABOUT_ITSELF = {"/api/v1/schema", "/api/v1/docs"}
 
 

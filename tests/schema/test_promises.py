@@ -42,6 +42,7 @@ WORKING = [
     Call("GET", "/health/ready", lambda cast: (None, "/health/ready", None)),
     Call("GET", "/conversations", lambda cast: (held(cast) and cast.olga, "/conversations", None)),
     Call("GET", "/conversations/{id}", lambda cast: (cast.olga, f"/conversations/{held(cast).pk}", None)),
+    Call("GET", "/conversations/{id}/priority", lambda cast: (cast.olga, f"/conversations/{cast.conversation().pk}/priority", None)),
     Call(
         "GET",
         "/conversations/search",
@@ -92,6 +93,8 @@ WORKING = [
         "/conversations/move-inbox",
         lambda cast: (cast.mia, "/conversations/move-inbox", {"inbox_id": cast.sales.pk, "conversation_id": cast.conversation().pk}),
     ),
+    Call("GET", "/tenant", lambda cast: (cast.olga, "/tenant", None)),
+    Call("PATCH", "/tenant", lambda cast: (cast.ada, "/tenant", {"priority_alpha": 0.5, "operator_capacity": 8})),
     Call("GET", "/operators", lambda cast: (cast.mia, "/operators", None)),
     Call("GET", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", None)),
     Call("PUT", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", {"status": "AWAY"})),
@@ -178,7 +181,7 @@ def test_nobody_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: ty
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT")], ids=name)
+@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
 def test_an_empty_question_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     _, path, _ = call.prepare(cast)
 
@@ -188,7 +191,7 @@ def test_an_empty_question_is_refused_in_the_promised_shape(call: Call, cast: Ca
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT")], ids=name)
+@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
 def test_another_media_type_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     caller, path, _ = call.prepare(cast)
 
@@ -198,7 +201,7 @@ def test_another_media_type_is_refused_in_the_promised_shape(call: Call, cast: C
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT")], ids=name)
+@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
 def test_a_broken_body_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     caller, path, _ = call.prepare(cast)
 

@@ -44,6 +44,9 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "tenant_message_cap_range": ("tenants", {"message_cap": 0}),
     "tenant_weights_are_sane": ("tenants", {"priority_alpha": -1}),
     "tenant_weights_order_something": ("tenants", {"priority_alpha": 0, "priority_beta": 0}),
+    "tenants_ranking_done_check": ("tenants", {"ranking_done": -1}),
+    "tenants_ranking_run_check": ("tenants", {"ranking_run": -1}),
+    "tenants_ranking_total_check": ("tenants", {"ranking_total": -1}),
     "tenants_ranked_version_check": ("tenants", {"ranked_version": -1}),
     "tenants_weights_version_check": ("tenants", {"weights_version": -1}),
 }

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from conversations import recalculation
 from tenants import rounds
+from tenants.errors import RankingRuns
 
 
 class Command(BaseCommand):
@@ -25,5 +26,8 @@ class Command(BaseCommand):
         total = sum(recalculation.unresolved(tenant_id) for tenant_id in tenants)
         with tqdm(total=total, unit=" conversations", disable=None) as bar:
             for tenant_id in tenants:
-                rows += recalculation.recalculate(tenant_id, progress=bar.update)
+                try:
+                    rows += recalculation.recalculate(tenant_id, progress=bar.update)
+                except RankingRuns as refusal:
+                    self.stderr.write(f"tenant {tenant_id} is left out: {refusal}")
         self.stdout.write(f"{rows} conversations of {len(tenants)} tenants recalculated")
