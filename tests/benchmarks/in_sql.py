@@ -142,15 +142,23 @@ def room(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
 
 
 def statement(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
-    """The pick's statement without its Python; where it only locks, one more takes the row."""
+    """The pick's message without its Python; where it only locks, one more statement takes the row.
+
+    Planned once, its statements travel one by one: PostgreSQL prepares no message of several.
+    """
     recorded = record(operator_id)
     connection.close()
     writes = WRITES.search(recorded.sql) is not None
     cursor = _cursor(url, prepare=prepare)
+    messages = recorded.sql.split(";") if prepare else [recorded.sql]
 
     def act() -> bool:
         cursor.execute(BEGIN)
-        row = cursor.execute(recorded.sql, recorded.parameters, prepare=prepare).fetchone()
+        for message in messages:
+            cursor.execute(message, recorded.parameters, prepare=prepare)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
         if row and not writes:
             place = [column.name for column in cursor.description or ()].index("id")
             cursor.execute(TAKE, [operator_id, crowd.TENANT, row[place]], prepare=prepare)
