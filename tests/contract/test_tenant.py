@@ -194,8 +194,11 @@ def test_without_a_broker_the_change_stands_and_the_tick_catches_up(
 ) -> None:
     cast = assemble()
     row = cast.conversation(message_count=10)
-    monkeypatch.setattr(tasks.rank_anew.app.conf, "broker_url", "redis://127.0.0.1:1/0")
-    monkeypatch.setattr(tasks.rank_anew.app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    app = tasks.rank_anew.app
+    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    # The pools remember where they connect to: this test's are its own, and the next test finds the old ones again.
+    monkeypatch.setattr(app, "_pool", None)
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
 
     answer = change(api(cast.ada), priority_alpha=0.8)
 
