@@ -133,17 +133,19 @@ def test_weights_that_change_during_a_walk_are_ranked_by_the_same_task(committed
     cast = assemble()
     rows = [cast.conversation(message_count=10) for _ in range(5)]
     acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal("0.8"))()
-    rerank, changes = queue.rerank_after, iter(["1.2"])
+    rerank, changes, calls = queue.rerank_after, iter(["1.2"]), []
 
     def change_after_the_first(*facts: Any, **named: Any) -> tuple[int, int]:
         found = rerank(*facts, **named)
         for alpha in changes:
-            Call(acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal(alpha)))  # waits for this batch
+            calls.append(Call(acting(cast.tenant.pk, tuning.tune, priority_alpha=Decimal(alpha))))  # waits for this batch
         return found
 
     monkeypatch.setattr(queue, "rerank_after", change_after_the_first)
 
     recalculation.catch_up(cast.tenant.pk, float("inf"))
+    for call in calls:
+        call.done()  # a slow thread may come after the walk: then the change is the tick's
 
     recalculation.tick()
     assert [cast.again(row).credit == 3 * row.credit for row in rows] == [True] * 5
