@@ -5,12 +5,13 @@ All three hold the operator's lock first, so that no work slips past an OFFLINE,
 
 from django.db import connection
 
-from convalloc import clock
+from convalloc import clock, prepared
+from convalloc.prepared import Statement
 from conversations import capacity, lifecycle, queue, states
 from conversations.errors import CapacityExceeded, HeldByAnother
 from conversations.lifecycle import Override
 from conversations.models import Conversation
-from conversations.priority import Weights
+from conversations.priority import NAMED
 from conversations.states import State
 from operators import presence
 from operators.models import Operator, OperatorStatus
@@ -19,9 +20,9 @@ from tenants.models import Tenant
 
 (ALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "allocate")
 COLUMNS = [field.attname for field in Conversation._meta.concrete_fields]
-# What `allocate_next` does where nobody is in the way, in one round trip. The operator's lock is a statement of its own: the
-# next one's snapshot is then younger than the wait for it, and so are status, capacity and what is held.
-HAND_OUT = """
+CHANGED = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
+# What `allocate_next` does where nobody is in the way.
+HAND_OUT = Statement(f"""
     WITH target AS MATERIALIZED (
         SELECT clock_timestamp() AS now
           FROM operator_status s
@@ -32,18 +33,29 @@ HAND_OUT = """
                 SELECT count(*) FROM conversations h
                  WHERE h.tenant_id = s.tenant_id AND h.assigned_operator_id = s.operator_id AND h.state = 'ALLOCATED'))
     ), picked AS MATERIALIZED (
-        SELECT best.id FROM target CROSS JOIN LATERAL ({pick}) best
+        SELECT best.id FROM target CROSS JOIN LATERAL (
+            {queue.pick_sql("statement_timestamp()", queue.FIRST_LOOK, "SKIP LOCKED", queue.NOT_COOLING)}) best
     ), taken AS (
         UPDATE conversations c
-           SET state = '{enters}', assigned_operator_id = %(operator_id)s, version = c.version + 1, updated_at = target.now
-          FROM picked p CROSS JOIN target WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{leaves}'
+           SET state = '{ALLOCATE.enters}', assigned_operator_id = %(operator_id)s, version = c.version + 1, updated_at = target.now
+          FROM picked p CROSS JOIN target WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{ALLOCATE.leaves}'
         RETURNING c.*, target.now
     ), started AS (
         INSERT INTO assignments (tenant_id, conversation_id, operator_id, source, started_at, score_at_start, waited_seconds_at_start)
-        SELECT %(tenant_id)s, id, %(operator_id)s, '{source}', now, {score}, greatest(0, extract(epoch FROM now - waits_from)) FROM taken
-    ), told AS ({told})
-    SELECT {columns} FROM taken
-"""
+        SELECT tenant_id, id, assigned_operator_id, '{lifecycle.SOURCE[ALLOCATE.act]}', now,
+               {NAMED.score(NAMED.effective("credit", "waits_from", "now"))}, greatest(0, extract(epoch FROM now - waits_from)) FROM taken
+    ), told AS ({
+    eventlog.append_sql(
+        f"conversation.{ALLOCATE.event}",
+        "conversation",
+        subject_id="id",
+        before=CHANGED.format(state=ALLOCATE.leaves, holder="NULL::bigint", version="version - 1"),
+        after=CHANGED.format(state=ALLOCATE.enters, holder="assigned_operator_id", version="version"),
+        rows="taken",
+    )
+})
+    SELECT {", ".join(COLUMNS)} FROM taken
+""")
 
 
 def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
@@ -66,37 +78,15 @@ def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
 
 def _hand_out(operator_id: int, tenant: Tenant) -> Conversation | None:
     """As `allocate_next`, but None also for every reason not to: then the long way finds out which, and waits where it must."""
-    parameters = {"tenant_id": tenant.pk, "operator_id": operator_id, "look": queue.FIRST_LOOK, **eventlog.origin()}
+    # The operator's lock is a statement of its own: the next one's snapshot is then younger than the wait for it, and so are
+    # status, capacity and what is held. The savepoint lets go of rows that a neighbour took since the snapshot: see queue.
+    at_once = f"SAVEPOINT hand_out; {queue.IN_ORDER}; {prepared.message(presence.LOCK, HAND_OUT)}"
     with connection.cursor() as cursor:
-        # The savepoint lets go of rows that a neighbour took since the snapshot: see queue.
-        cursor.execute(f"SAVEPOINT hand_out; {presence.LOCK}; {_hand_out_sql(tenant)}", parameters)
-        while cursor.nextset():
-            pass
-        row = cursor.fetchone()
-        if row is None:
+        cursor.execute(at_once, queue.asking(operator_id, tenant) | eventlog.origin())
+        taken = prepared.answer(cursor, HAND_OUT)
+        if not taken:
             cursor.execute("ROLLBACK TO SAVEPOINT hand_out")
-    return Conversation.from_db(connection.alias, COLUMNS, row) if row else None
-
-
-def _hand_out_sql(tenant: Tenant) -> str:
-    move, weights = ALLOCATE, Weights.of(tenant)
-    changed = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
-    return HAND_OUT.format(
-        pick=queue.pick_sql(tenant, "statement_timestamp()", "SKIP LOCKED", queue.not_cooling(tenant)),
-        columns=", ".join(COLUMNS),
-        leaves=move.leaves,
-        enters=move.enters,
-        source=lifecycle.SOURCE[move.act],
-        score=weights.score_sql(weights.effective_sql("credit", "waits_from", "now")),
-        told=eventlog.append_sql(
-            f"conversation.{move.event}",
-            "conversation",
-            subject_id="id",
-            before=changed.format(state=move.leaves, holder="NULL::bigint", version="version - 1"),
-            after=changed.format(state=move.enters, holder="%(operator_id)s::bigint", version="version"),
-            rows="taken",
-        ),
-    )
+    return Conversation.from_db(connection.alias, list(taken[0]), list(taken[0].values())) if taken else None
 
 
 def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversation]:

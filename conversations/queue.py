@@ -18,48 +18,51 @@ from convalloc.errors import Missing
 from conversations.capacity import HAS_ROOM
 from conversations.errors import QueueBusy
 from conversations.models import Conversation
-from conversations.priority import Weights
+from conversations.priority import NAMED, Weights
 from conversations.states import State
 from operators import desk
 from operators.errors import NotYourInbox
 from operators.models import Operator
-from tenants import isolation
 from tenants.models import Tenant
 
-# What an operator gave back a moment ago comes to them last; braces hold the tenant's cool-down in minutes.
+# What an operator gave back a moment ago comes to them last.
 COOLING = """ARRAY(
     SELECT a.conversation_id FROM assignments a
      WHERE a.tenant_id = %(tenant_id)s AND a.operator_id = %(operator_id)s AND a.end_reason = 'released'
-       AND a.ended_at > statement_timestamp() - interval '{minutes} minutes')"""
-FIRST_LOOK = 16  # candidates: more than the neighbours that pick at the same time
+       AND a.ended_at > statement_timestamp() - %(cooldown_minutes)s * interval '1 minute')"""
+NOT_COOLING = f"c.id <> ALL ({COOLING})"
+ANYTHING = "true"
+FIRST_LOOK = 8  # candidates: more than the neighbours whose picks overlap, each for milliseconds
 MOST_WAITS = 100  # neighbours that one pick waits for in turn, each for milliseconds
 
-# The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.Weights.
+# The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.NAMED.
 #   1 by rank: the bulk                    2 saturated: flagged by the tick, by credit alone
 #   3 crossed the cap since the last tick  4 from the future: a sender's clock is ahead, their waiting counts 0
-# 3 and 4 are read whole and sorted, which is why the tick keeps 3 short; when it is late, only more is read.
+# 3 and 4 are read whole and sorted, which is why the tick keeps 3 short; when it is late, only more is read. Head 1 says in
+# a way that no index serves what sets it apart from them: nearly all rows fit, and the planner, who cannot know that
+# before it sees the tenant's cap, would otherwise read them all and sort them.
 HEADS = """
     SELECT h.*
       FROM operator_inbox_subscriptions s
       CROSS JOIN LATERAL (
         (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
-            AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now} AND {eligible}
-          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+            AND {now} - c.waits_from < {delay_cap} AND c.waits_from - {now} <= interval '0' AND {eligible}
+          ORDER BY c.rank, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND c.saturated AND {eligible}
-          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.rank, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
             AND c.waits_from <= {now} - {delay_cap} AND {eligible}
-          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
             AND c.waits_from > {now} AND {eligible}
-          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT {look})
       ) h
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room}
 """
@@ -68,11 +71,14 @@ WAITING = """
         SELECT 1 FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
          WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible})
 """
+# For a pick's message: a scan of an index in its order marks what it finds dead, a bitmap does not, and meets it again and
+# again. Picks and ticks leave much that is dead just where the next pick looks.
+IN_ORDER = "SET LOCAL enable_bitmapscan = off"
 # The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
 # LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
 PICK = """
     WITH heads AS MATERIALIZED (
-        SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT %(look)s
+        SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT {look}
     )
     SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
      WHERE c.state = 'QUEUED'
@@ -157,9 +163,9 @@ def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> C
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
     Raises QueueBusy when neighbours were faster every time.
     """
-    row = _lock_best(operator_id, tenant, at, not_cooling(tenant))
-    if row is None and _ask(f"SELECT cardinality({COOLING.format(minutes=tenant.cooldown_minutes)})", operator_id):
-        row = _lock_best(operator_id, tenant, at, "true")
+    row = _lock_best(operator_id, tenant, at, NOT_COOLING)
+    if row is None and _ask(f"SELECT cardinality({COOLING})", operator_id, tenant):
+        row = _lock_best(operator_id, tenant, at, ANYTHING)
     return row
 
 
@@ -168,43 +174,48 @@ def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: 
         if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED", eligible):
             return row
     for _ in range(MOST_WAITS):
-        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id):
+        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id, tenant):
             return None
         if row := _pick(operator_id, tenant, at, 1, "", eligible):  # one row: it waits for one neighbour at a time
             return row
     raise QueueBusy
 
 
-def _ask(statement: str, operator_id: int) -> Any:
+def _ask(statement: str, operator_id: int, tenant: Tenant) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id})
+        cursor.execute(statement, asking(operator_id, tenant))
         (answer,) = cursor.fetchone()
     return answer
 
 
 def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str, eligible: str) -> Conversation | None:
-    statement = pick_sql(tenant, "statement_timestamp()" if at is None else "%(at)s::timestamptz", when_locked, eligible)
-    parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
+    statement = pick_sql("statement_timestamp()" if at is None else "%(at)s::timestamptz", look, when_locked, eligible)
     # A row that a neighbour took since the snapshot is passed over, yet stays locked by us. Without a pick, the savepoint
     # lets go of such rows: whoever waits next while holding them could meet their new holder in a deadlock.
     savepoint = transaction.savepoint()
-    row = next(iter(Conversation.objects.raw(statement, parameters)), None)
+    row = next(iter(Conversation.objects.raw(statement, asking(operator_id, tenant) | {"at": at})), None)
     if row is None:
         transaction.savepoint_rollback(savepoint)
     return row
 
 
-def pick_sql(tenant: Tenant, now: str, when_locked: str, eligible: str) -> str:
-    """PICK with a tenant's weights; its parameters are `tenant_id`, `operator_id`, `look`, and what `now` and `eligible` name."""
-    weights = Weights.of(tenant)
-    effective = weights.effective_sql("c.credit", "c.waits_from", now)
-    heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=effective, has_room=HAS_ROOM, eligible=eligible)
-    return PICK.format(heads=heads, when_locked=when_locked)
+def pick_sql(now: str, look: int, when_locked: str, eligible: str) -> str:
+    """PICK, for an instant in SQL, among the first so many of each head; its parameters are those of `asking`."""
+    heads = HEADS.format(
+        now=now,
+        delay_cap=NAMED.delay_cap_interval,
+        effective=NAMED.effective("c.credit", "c.waits_from", now),
+        has_room=HAS_ROOM,
+        eligible=eligible,
+        look=look,
+    )
+    return PICK.format(heads=heads, look=look, when_locked=when_locked)
 
 
-def not_cooling(tenant: Tenant) -> str:
-    """The condition on `c` that the operator did not give it back a moment ago."""
-    return f"c.id <> ALL ({COOLING.format(minutes=tenant.cooldown_minutes)})"
+def asking(operator_id: int, tenant: Tenant) -> dict[str, Any]:
+    """Who asks the queue, and under which weights."""
+    whose = {"tenant_id": tenant.pk, "operator_id": operator_id, "cooldown_minutes": tenant.cooldown_minutes}
+    return whose | Weights.of(tenant).parameters
 
 
 def waiting_for(operator_id: int) -> QuerySet[Conversation]:
@@ -226,7 +237,7 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
     Only a helper of the pick, and of lists in the queue's order, which show what is answered and resolved too.
     Rows that somebody holds are left for the next tick. The update repeats the select's condition.
     """
-    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).delay_cap_sql}"
+    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).in_sql.delay_cap_interval}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -274,10 +285,10 @@ def _rerank(tenant: Tenant, which: str, when_locked: str, **parameters: Any) -> 
     statement = RERANK.format(
         which=which,
         when_locked=when_locked,
-        credit=weights.credit_sql("message_count"),
-        delay_cap=weights.delay_cap_sql,
-        rank=weights.rank_sql("p.credit", "p.waits_from", "p.saturated"),
-        score=weights.score_sql(weights.effective_sql("p.credit", "p.waits_from", "statement_timestamp()")),
+        credit=weights.in_sql.credit("message_count"),
+        delay_cap=weights.in_sql.delay_cap_interval,
+        rank=weights.in_sql.rank("p.credit", "p.waits_from", "p.saturated"),
+        score=weights.in_sql.score(weights.in_sql.effective("p.credit", "p.waits_from", "statement_timestamp()")),
     )
     known: dict[str, Any] = {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version}
     with connection.cursor() as cursor:

@@ -112,8 +112,8 @@ class Walk(NamedTuple):
 
     def by_priority(self, weights: Weights, now: datetime, after: Position | None, limit: int) -> RawSQL:
         """Ids of the first `limit` rows after a position, in the order of the queue at `now`: highest first."""
-        instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
-        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"])
+        instant = {"now": _literal(now), "delay_cap": weights.in_sql.delay_cap_interval}
+        effective = weights.in_sql.effective("conversations.credit", "conversations.waits_from", instant["now"])
         ranked = [
             RANKED.format(here=self._here, limit=limit, level=level, side=side.format(**instant), after=_after_rank(level, after))
             for side, level in zip((UNFLAGGED, FLAGGED), _levels(weights, now), strict=True)
@@ -133,14 +133,14 @@ class Walk(NamedTuple):
     @staticmethod
     def effective(weights: Weights, now: datetime) -> RawSQL:
         """What `by_priority` orders by, of a row of conversations."""
-        instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
+        instant = {"now": _literal(now), "delay_cap": weights.in_sql.delay_cap_interval}
         unflagged, flagged = _levels(weights, now)
         standing = STANDING.format(
             unflagged=UNFLAGGED.format(**instant),
             flagged=FLAGGED.format(**instant),
             at_first=unflagged,
             at_cap=flagged,
-            effective=weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"]),
+            effective=weights.in_sql.effective("conversations.credit", "conversations.waits_from", instant["now"]),
         )
         return RawSQL(standing, [], output_field=BigIntegerField())
 

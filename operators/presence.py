@@ -7,12 +7,14 @@ changes the status, so that no allocation slips past an OFFLINE.
 from django.db.models.functions import Now
 
 from convalloc.errors import Missing
+from convalloc.prepared import Statement
 from operators.models import Operator, OperatorStatus, Status
 from tenants import eventlog
 
-# `lock`, for a statement that goes on by itself; its parameters are `tenant_id` and `operator_id`.
-LOCK = """
-    SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE"""
+# `lock`, for a message that goes on by itself; its parameters are `tenant_id` and `operator_id`.
+LOCK = Statement("""
+    SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE
+""")
 
 
 def lock(operator_id: int) -> OperatorStatus:

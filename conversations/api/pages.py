@@ -124,5 +124,5 @@ def page(
 
 
 def _effective(weights: Weights, now: datetime) -> RawSQL:
-    effective = weights.effective_sql("conversations.credit", "conversations.waits_from", "%s::timestamptz")
+    effective = weights.in_sql.effective("conversations.credit", "conversations.waits_from", "%s::timestamptz")
     return RawSQL(effective, [now] * effective.count("%s"), output_field=BigIntegerField())

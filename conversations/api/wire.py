@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from django.db import connection
 
+from convalloc import prepared
+from convalloc.prepared import Statement
 from conversations.models import Assignment, ConversationLabel
 from conversations.priority import Weights
 from conversations.states import State
@@ -36,7 +37,7 @@ COLUMNS = (
 
 
 # The answer of an act, in one statement: most of what a request costs is the way to the database and back.
-ROWS = """
+ROWS = Statement("""
     SELECT c.id, c.tenant_id, c.inbox_id, i.name AS inbox__name, c.external_conversation_id, c.customer_phone_number, c.state,
            c.assigned_operator_id, o.name AS assigned_operator__name, o.email AS assigned_operator__email, c.message_count,
            c.last_message_at, c.waiting_since, c.waits_from, c.credit, c.version, c.created_at, c.updated_at, c.resolved_at,
@@ -48,8 +49,8 @@ ROWS = """
       JOIN inboxes i ON i.tenant_id = c.tenant_id AND i.id = c.inbox_id
       LEFT JOIN operators o ON o.tenant_id = c.tenant_id AND o.id = c.assigned_operator_id
       LEFT JOIN assignments a ON a.tenant_id = c.tenant_id AND a.conversation_id = c.id AND a.ended_at IS NULL
-     WHERE c.tenant_id = %s AND c.id = ANY(%s)
-"""
+     WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(conversation_ids)s::bigint[])
+""")
 
 
 def one(conversation_id: int, weights: Weights) -> dict[str, Any]:
@@ -61,10 +62,7 @@ def several(conversation_ids: Sequence[int], weights: Weights) -> list[dict[str,
     """Conversations of the bound tenant that are known to exist, in this order, with their scores at this instant."""
     if not conversation_ids:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(ROWS, [isolation.current_tenant_id(), list(conversation_ids)])
-        names = [column.name for column in cursor.description]
-        rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    rows = prepared.rows(ROWS, {"tenant_id": isolation.current_tenant_id(), "conversation_ids": list(conversation_ids)})
     spelled = {row["id"]: _spell(row, weights, row["now"], orjson.loads(row["labels"] or "[]"), _assignment(row)) for row in rows}
     return [spelled[conversation_id] for conversation_id in conversation_ids]
 

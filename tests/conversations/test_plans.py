@@ -31,7 +31,7 @@ def crowd(committed: None) -> Cast:
     """Thirty thousand conversations: two thirds beyond the delay cap, nine tenths in one inbox; with statistics."""
     cast = assemble()
     weights = Weights.of(cast.tenant)
-    statement = CROWD.format(rank=weights.rank_sql("credit", "since", "flagged"), credit=weights.credit_sql("messages"))
+    statement = CROWD.format(rank=weights.in_sql.rank("credit", "since", "flagged"), credit=weights.in_sql.credit("messages"))
     with isolation.act_as(cast.tenant.pk), connection.cursor() as cursor:
         cursor.execute(statement, {"tenant": cast.tenant.pk, "support": cast.support.pk, "sales": cast.sales.pk})
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:

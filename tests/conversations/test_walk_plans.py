@@ -63,7 +63,9 @@ def crowd(committed: None) -> Crowd:
     weights, common, rare = Weights.of(cast.tenant), cast.label(), cast.label()
     people = {"tenant": cast.tenant.pk, "support": cast.support.pk, "sales": cast.sales.pk, "olga": cast.olga.pk, "otto": cast.otto.pk}
     with isolation.act_as(cast.tenant.pk), connection.cursor() as cursor:
-        cursor.execute(CROWD.format(rank=weights.rank_sql("credit", "since", "flagged"), credit=weights.credit_sql("messages")), people)
+        cursor.execute(
+            CROWD.format(rank=weights.in_sql.rank("credit", "since", "flagged"), credit=weights.in_sql.credit("messages")), people
+        )
         for label, each in ((common, 3), (rare, 401)):
             cursor.execute(WEAR, [label.pk, cast.tenant.pk, cast.support.pk, each])
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:

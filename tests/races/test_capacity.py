@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from convalloc.prepared import Statement
 from conversations import allocation, lifecycle
 from conversations.errors import CapacityExceeded
 from conversations.models import Assignment
@@ -64,7 +65,7 @@ def test_control_without_the_operators_lock_more_is_held_than_allowed(committed:
         return row
 
     monkeypatch.setattr(presence, "lock", unlocked)
-    monkeypatch.setattr(presence, "LOCK", "SELECT 1")
+    monkeypatch.setattr(presence, "LOCK", Statement("SELECT 1"))
     most = 0
     for _ in range(5):
         cast = assemble()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from convalloc.prepared import Statement
 from conversations import allocation, grace, lifecycle, queue
 from conversations.errors import OperatorNotAvailable
 from conversations.lifecycle import Override
@@ -82,7 +83,7 @@ def test_leaving_waits_for_an_allocation_and_opens_grace_for_it(committed: None)
 
 def test_control_without_the_operators_lock_the_work_is_stranded(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "lock", unlocked)
-    monkeypatch.setattr(presence, "LOCK", "SELECT 1")
+    monkeypatch.setattr(presence, "LOCK", Statement("SELECT 1"))
     cast = assemble()
 
     leave_in_the_middle_of_an_allocation(cast, waits_or_ends)
