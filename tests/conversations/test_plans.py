@@ -40,13 +40,13 @@ def crowd(committed: None) -> Cast:
     return cast
 
 
-def executed(cast: Cast, act: Callable[[], Any]) -> list[dict[str, Any]]:
-    """The nodes of the plans, as they were executed, of what an act asks of the table of conversations."""
+def executed(cast: Cast, act: Callable[[], Any], of: str = "conversations") -> list[dict[str, Any]]:
+    """The nodes of the plans, as they were executed, of what an act asks of a table, or of any."""
     plans: list[dict[str, Any]] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         for statement in sql.split("; ") if "EXPLAIN" not in sql else []:
-            if not re.search("EXECUTE|conversations", statement):
+            if not re.match(r"\s*(EXECUTE|SELECT|WITH|UPDATE|DELETE)", statement) or not ("EXECUTE" in statement or of in statement):
                 continue
             with connection.cursor() as cursor:
                 cursor.execute("SAVEPOINT explained")
