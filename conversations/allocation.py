@@ -20,7 +20,6 @@ from tenants.models import Tenant
 
 (ALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "allocate")
 COLUMNS = [field.attname for field in Conversation._meta.concrete_fields]
-CHANGED = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
 # What `allocate_next` does where nobody is in the way.
 HAND_OUT = Statement(f"""
     WITH target AS MATERIALIZED (
@@ -46,11 +45,11 @@ HAND_OUT = Statement(f"""
                {NAMED.score(NAMED.effective("credit", "waits_from", "now"))}, greatest(0, extract(epoch FROM now - waits_from)) FROM taken
     ), told AS ({
     eventlog.append_sql(
-        f"conversation.{ALLOCATE.event}",
+        f"'conversation.{ALLOCATE.event}'",
         "conversation",
         subject_id="id",
-        before=CHANGED.format(state=ALLOCATE.leaves, holder="NULL::bigint", version="version - 1"),
-        after=CHANGED.format(state=ALLOCATE.enters, holder="assigned_operator_id", version="version"),
+        before=lifecycle.CHANGED.format(state=ALLOCATE.leaves, holder="NULL::bigint", version="version - 1"),
+        after=lifecycle.CHANGED.format(state=ALLOCATE.enters, holder="assigned_operator_id", version="version"),
         rows="taken",
     )
 })

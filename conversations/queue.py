@@ -6,7 +6,7 @@ what a decision rests on is read after the lock. FOR NO KEY UPDATE throughout, b
 need not wait.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from conversations.states import State
 from operators import desk
 from operators.errors import NotYourInbox
 from operators.models import Operator
+from tenants import isolation
 from tenants.models import Tenant
 
 # What an operator gave back a moment ago comes to them last.
@@ -85,25 +86,28 @@ PICK = """
      ORDER BY h.effective DESC, h.waits_from, h.id
      LIMIT 1 FOR NO KEY UPDATE OF c {when_locked}
 """
+# Where a conversation stands, of rows `c`, then `batch`, then `placed p`; the parameters are those of `placing`.
+WAITS_FROM = """CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at) ELSE c.last_message_at END"""
+PLACED = f"""
+        SELECT id, waits_from, {NAMED.credit("message_count")} AS credit,
+               waits_from <= statement_timestamp() - {NAMED.delay_cap_interval} AS saturated FROM batch"""
+PLACE = f"""
+               waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, ranked_under = %(version)s,
+               rank = {NAMED.rank("p.credit", "p.waits_from", "p.saturated")},
+               priority_score = {NAMED.score(NAMED.effective("p.credit", "p.waits_from", "statement_timestamp()"))}"""
 # The columns come out of the locking select itself: it returns them as they are after a wait for the lock.
-RERANK = """
+RERANK = f"""
     WITH batch AS MATERIALIZED (
-        SELECT c.id, c.message_count,
-               CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at)
-                    ELSE c.last_message_at END AS waits_from
-          FROM conversations c
-         WHERE c.tenant_id = %(tenant_id)s AND {which} LIMIT %(limit)s FOR NO KEY UPDATE {when_locked}
-    ), placed AS (
-        SELECT id, waits_from, {credit} AS credit, waits_from <= statement_timestamp() - {delay_cap} AS saturated FROM batch
-    ), reranked AS (
-        UPDATE conversations c
-           SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score},
-               ranked_under = %(version)s
+        SELECT c.id, c.message_count, {WAITS_FROM} AS waits_from FROM conversations c
+         WHERE c.tenant_id = %(tenant_id)s AND {{which}} LIMIT %(limit)s FOR NO KEY UPDATE {{when_locked}}
+    ), placed AS ({PLACED}), reranked AS (
+        UPDATE conversations c SET {PLACE}
           FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state <> 'RESOLVED'
         RETURNING c.id
     )
     SELECT count(*), max(id) FROM reranked
 """
+HOLD = "SELECT FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s) ORDER BY c.id FOR NO KEY UPDATE"
 WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
 LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
 
@@ -137,6 +141,12 @@ def lock(conversation_id: int) -> Conversation:
 def lock_many(conversation_ids: Iterable[int]) -> list[Conversation]:
     """Several conversations, locked by ascending id; those that do not exist are left out."""
     return list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=list(conversation_ids)).order_by("pk"))
+
+
+def hold_many(conversation_ids: Sequence[int]) -> None:
+    """The locks of `lock_many`, for a statement that reads the rows itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(conversation_ids)})
 
 
 def find(conversation_id: int) -> Conversation:
@@ -281,17 +291,12 @@ def late(tenant: Tenant) -> bool:
 
 
 def _rerank(tenant: Tenant, which: str, when_locked: str, **parameters: Any) -> tuple[int, int]:
-    weights = Weights.of(tenant)
-    statement = RERANK.format(
-        which=which,
-        when_locked=when_locked,
-        credit=weights.in_sql.credit("message_count"),
-        delay_cap=weights.in_sql.delay_cap_interval,
-        rank=weights.in_sql.rank("p.credit", "p.waits_from", "p.saturated"),
-        score=weights.in_sql.score(weights.in_sql.effective("p.credit", "p.waits_from", "statement_timestamp()")),
-    )
-    known: dict[str, Any] = {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version}
     with connection.cursor() as cursor:
-        cursor.execute(statement, known | parameters)
+        cursor.execute(RERANK.format(which=which, when_locked=when_locked), placing(tenant) | parameters)
         rows, last = cursor.fetchone()
     return rows, last or parameters.get("after", 0)
+
+
+def placing(tenant: Tenant) -> dict[str, Any]:
+    """What decides where the tenant's conversations stand: the parameters of PLACED and PLACE."""
+    return {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version} | Weights.of(tenant).parameters

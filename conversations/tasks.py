@@ -4,13 +4,13 @@ import time
 
 from celery import shared_task
 
-from conversations import grace, recalculation
+from conversations import expiry, recalculation
 
 
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return grace.expire_due()._asdict()
+    return expiry.expire_due()._asdict()
 
 
 @shared_task

@@ -4,17 +4,25 @@ Every lock on an operator is taken here. It is the status row's: whoever hands o
 changes the status, so that no allocation slips past an OFFLINE.
 """
 
+from collections.abc import Sequence
+
+from django.db import connection
 from django.db.models.functions import Now
 
 from convalloc.errors import Missing
 from convalloc.prepared import Statement
 from operators.models import Operator, OperatorStatus, Status
-from tenants import eventlog
+from tenants import eventlog, isolation
 
 # `lock`, for a message that goes on by itself; its parameters are `tenant_id` and `operator_id`.
 LOCK = Statement("""
     SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE
 """)
+
+HOLD = """
+    SELECT FROM operator_status s
+     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = ANY (%(ids)s) ORDER BY s.operator_id FOR NO KEY UPDATE
+"""
 
 
 def lock(operator_id: int) -> OperatorStatus:
@@ -30,10 +38,10 @@ def lock(operator_id: int) -> OperatorStatus:
     return row
 
 
-def lock_many(operator_ids: set[int]) -> dict[int, OperatorStatus]:
-    """The locks of several operators, taken by ascending operator id. Those that do not exist are left out."""
-    rows = OperatorStatus.objects.select_for_update(no_key=True, of=("self",)).filter(operator_id__in=operator_ids).order_by("operator_id")
-    return {row.operator_id: row for row in rows}
+def hold_many(operator_ids: Sequence[int]) -> None:
+    """The locks of several operators, taken by ascending operator id, for a statement that reads the rows itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(operator_ids)})
 
 
 def change(operator_id: int, status: Status, *, cause: str = "") -> tuple[OperatorStatus, bool]:

@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from conversations import allocation, grace, lifecycle, queue, statistics
+from conversations import allocation, expiry, grace, lifecycle, queue, statistics
 from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage
 from conversations.models import Assignment, Conversation
@@ -63,7 +63,7 @@ NEEDED_BY: dict[str, Act] = {
     "assignment_by_conversation": lambda cast, row: list(
         Assignment.objects.filter(conversation_id=row.pk).order_by(AssignmentPage.ordering[0])
     ),
-    "grace_due": lambda cast, row: grace._expire_round(cast.tenant, 100),
+    "grace_due": lambda cast, row: expiry.expire_round(cast.tenant, 100),
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "event_position": lambda cast, row: eventlog.read(),
     "event_timeline": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
