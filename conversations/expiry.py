@@ -43,10 +43,10 @@ RELEASE = f"""
          WHERE due.outcome = '{EndReason.EXPIRED}'
     ), placed AS ({queue.PLACED}), released AS (
         UPDATE conversations c
-           SET state = '{EXPIRE.enters}', assigned_operator_id = NULL, version = c.version + 1, updated_at = batch.now, {queue.PLACE}
-          FROM placed p JOIN batch ON batch.id = p.id
+           SET state = '{EXPIRE.enters}', assigned_operator_id = NULL, version = c.version + 1, updated_at = p.now, {queue.PLACE}
+          FROM placed p
          WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{EXPIRE.leaves}'
-        RETURNING c.tenant_id, c.id, c.version, batch.operator_id
+        RETURNING c.tenant_id, c.id, c.version, p.operator_id
     ), ended AS (
         UPDATE assignments a SET ended_at = due.now, end_reason = '{lifecycle.END_REASON[EXPIRE.act]}'
           FROM due WHERE due.outcome = '{EndReason.EXPIRED}' AND a.tenant_id = due.tenant_id AND a.id = due.assignment_id

@@ -89,7 +89,7 @@ PICK = """
 # Where a conversation stands, of rows `c`, then `batch`, then `placed p`; the parameters are those of `placing`.
 WAITS_FROM = """CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at) ELSE c.last_message_at END"""
 PLACED = f"""
-        SELECT id, waits_from, {NAMED.credit("message_count")} AS credit,
+        SELECT *, {NAMED.credit("message_count")} AS credit,
                waits_from <= statement_timestamp() - {NAMED.delay_cap_interval} AS saturated FROM batch"""
 PLACE = f"""
                waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, ranked_under = %(version)s,

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from tests.benchmarks.ground import BASE, Ground
 from tests.benchmarks.size import Size
 
-NAMES = ("allocate", "pick", "wear", "list", "filters", "memory")
+NAMES = ("allocate", "pick", "wear", "list", "expire", "filters", "memory")
 FULL = "full"
 
 
