@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from convalloc import prepared
 from conversations import allocation, queue
 from conversations.models import Conversation
 
@@ -19,8 +20,14 @@ def unlocked(execute: Callable[..., Any], sql: str, parameters: Any, many: bool,
     return execute(LOCKING.sub("", sql), parameters, many, context)
 
 
+def spell_out(connection: BaseDatabaseWrapper) -> None:
+    """Let every statement of this session travel as text, as behind a pooler: a name tells a wrapper nothing."""
+    prepared._names[connection.connection] = None
+
+
 def unlock(connection: BaseDatabaseWrapper, **signal: Any) -> None:
     """A receiver of Django's signal connection_created."""
+    spell_out(connection)
     if unlocked not in connection.execute_wrappers:
         connection.execute_wrappers.append(unlocked)
 

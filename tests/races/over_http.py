@@ -26,9 +26,9 @@ Outcome = TypeVar("Outcome")
 
 
 @contextmanager
-def served(application: str, folder: Path) -> Iterator[int]:
-    """The port of a WSGI application that answers from processes of its own, on the database of the tests."""
-    environment = os.environ | production.SETTINGS
+def served(application: str, folder: Path, name: str = "api") -> Iterator[int]:
+    """The port of a WSGI application, answered from processes of its own on the database of the tests; `name` is that of its sessions."""
+    environment = os.environ | production.SETTINGS | {"PGAPPNAME": name}
     with production.serve(application, environment=environment, log=folder / "api.log", workers=WORKERS, threads=THREADS) as api:
         yield api.port
 
@@ -79,8 +79,3 @@ def released(acts: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
 
     with ThreadPoolExecutor(len(acts)) as threads:
         return list(threads.map(run, acts))
-
-
-def told(answers: Sequence[Answer]) -> list[str]:
-    """Status and code of each."""
-    return [f"{answer.status} {answer.body.get('code', '')}".strip() for answer in answers]
