@@ -27,7 +27,7 @@ from tests.races.test_grace import AN_HOUR
 WRITES = [route for route in ROUTES if route.method != "GET" and route.operation != "conversation-search"]
 CALLERS = 16
 ROWS = 20
-SECONDS = float(os.environ.get("HUNT_SECONDS", "4"))  # 60 in `make hunt`
+SECONDS = float(os.environ.get("HUNT_SECONDS", "3"))  # 60 in `make hunt`
 NAME = "hunt"  # of the server's sessions
 WORDS = 5  # label names: few, so that they meet
 
@@ -63,10 +63,10 @@ class Hunt:
     application: whose processes answer. enough: ends the hunt; so does patience.
     """
 
-    def __init__(self, application: str, folder: Path, enough: Callable[["Hunt"], bool]) -> None:
+    def __init__(self, application: str, folder: Path, enough: Callable[["Hunt"], bool], rows: int = ROWS) -> None:
         self.cast, self.enough = assemble(), enough
         self.people = [self.cast.olga, self.cast.otto, self.cast.operator(inboxes=[self.cast.sales]), self.cast.mia, self.cast.ada]
-        self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(ROWS)]
+        self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(rows)]
         self.labels = [self.cast.label(name=f"word {n}").pk for n in range(WORDS)]
         self.answers: Counter[tuple[str, str]] = Counter()
         self.problems: list[Exception] = []

@@ -24,7 +24,7 @@ def test_whatever_is_written_at_once_nobody_meets_a_deadlock_or_an_answer_of_fiv
 
 
 def test_control_a_room_that_locks_against_the_order_meets_deadlocks(committed: None, tmp_path: Path) -> None:
-    hunt = Hunt(LOCKS_TURNED, tmp_path, lambda hunt: bool(hunt.faults or hunt.problems))
+    hunt = Hunt(LOCKS_TURNED, tmp_path, lambda hunt: bool(hunt.faults or hunt.problems), rows=3)
 
     assert hunt.deadlocks > 0
     assert {said.partition(": ")[2] for said in hunt.faults} <= {"503 unavailable"}
