@@ -27,6 +27,7 @@ from tests.races.test_grace import AN_HOUR
 WRITES = [route for route in ROUTES if route.method != "GET" and route.operation != "conversation-search"]
 CALLERS = 16
 ROWS = 20
+HOT = 2  # of the rows, and of the people
 SECONDS = float(os.environ.get("HUNT_SECONDS", "3"))  # 60 in `make hunt`
 NAME = "hunt"  # of the server's sessions
 WORDS = 5  # label names: few, so that they meet
@@ -99,18 +100,29 @@ class Hunt:
             route = luck.choice(WRITES)
             method, path, body = call(route, self.ids(luck))
             words = VARIED.get(route.operation, lambda luck: {})(luck)
-            answer = caller.call(method, path, (body or {}) | words, as_=self.somebody(luck))
+            answer = caller.call(method, path, (body or {}) | words, as_=self.somebody(route.operation, luck))
             self.hears(route, path, answer)
 
     def ids(self, luck: random.Random) -> dict[str, int]:
-        """One thing of each kind."""
-        inbox = luck.choice([self.cast.support, self.cast.sales])
-        operator, label = luck.choice(self.people), luck.choice(self.labels or [1])
-        return {CONVERSATION: luck.choice(self.rows), OPERATOR: operator.pk, INBOX: inbox.pk, LABEL: label}
+        """One thing of each kind; every other time a hot one, so that calls meet."""
+        inbox, hot = luck.choice([self.cast.support, self.cast.sales]), luck.random() < 0.5
+        rows, people = (self.rows[:HOT], self.people[:HOT]) if hot else (self.rows, self.people)
+        return {
+            CONVERSATION: luck.choice(rows),
+            OPERATOR: luck.choice(people).pk,
+            INBOX: inbox.pk,
+            LABEL: luck.choice(self.labels or [1]),
+        }
 
-    def somebody(self, luck: random.Random) -> Operator:
-        """Who calls: managers, who may do most, twice as often as all operators together."""
-        somebody: Operator = luck.choice([*self.people, self.cast.mia, *[self.cast.ada] * 3])
+    def somebody(self, operation: str, luck: random.Random) -> Operator:
+        """Who calls: mostly somebody who may."""
+        managers: list[Operator] = [self.cast.mia, self.cast.ada]
+        likely = {
+            "tenant-change": [self.cast.ada],
+            "recalculation-update-priorities": [self.cast.ada],
+            "conversation-release": self.people[:HOT],
+        }
+        somebody: Operator = luck.choice(likely.get(operation, managers) if luck.random() < 0.8 else self.people)
         return somebody
 
     def hears(self, route: Route, path: str, answer: Answer) -> None:
