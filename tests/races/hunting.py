@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.db import connection
 
 from conversations import grace, recalculation
@@ -29,7 +28,6 @@ CALLERS = 16
 ROWS = 20
 HOT = 2  # of the rows, and of the people
 SECONDS = float(os.environ.get("HUNT_SECONDS", "3"))  # 60 in `make hunt`
-NAME = "hunt"  # of the server's sessions
 WORDS = 5  # label names: few, so that they meet
 
 # What a call says beside its ids, where the same words each time would change nothing.
@@ -72,12 +70,11 @@ class Hunt:
         self.answers: Counter[tuple[str, str]] = Counter()
         self.problems: list[Exception] = []
         self.over = threading.Event()
-        before = deadlocks()
-        with served(application, folder, name=NAME) as port, callers(port, [self.cast.mia] * CALLERS) as crowd:
-            self.began = time.monotonic()
+        with served(application, folder) as port, callers(port, [self.cast.mia] * CALLERS) as crowd:
+            before, self.began = deadlocks(), time.monotonic()
             acts = [lambda caller=caller, seed=seed: self.calls(caller, random.Random(seed)) for seed, caller in enumerate(crowd)]
             released([*acts, self.beats, self.watches])
-        self.deadlocks = deadlocks_after_the_end() - before
+        self.deadlocks = deadlocks() - before
 
     @property
     def seconds(self) -> float:
@@ -170,14 +167,3 @@ class Hunt:
         """For a person: how often each call was answered how."""
         lines = [f"{number:7} {operation}: {said}" for (operation, said), number in sorted(self.answers.items())]
         return "\n".join([f"{self.seconds:.0f} s, {self.answers.total()} calls, {self.deadlocks} deadlocks", *lines])
-
-
-def deadlocks_after_the_end() -> int:
-    """As PostgreSQL counts them, once every session of the hunt has told its own: at its end."""
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as watcher:
-        while watcher.execute(sessions, [NAME]).fetchone() != (0,):
-            assert time.monotonic() < deadline, "the server ended, its sessions did not"
-            time.sleep(0.01)
-    return deadlocks()

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import psycopg
 
 from operators.models import Operator
 from tests import production
@@ -27,11 +29,20 @@ Outcome = TypeVar("Outcome")
 
 
 @contextmanager
-def served(application: str, folder: Path, name: str = "api") -> Iterator[int]:
-    """The port of a WSGI application, answered from processes of its own on the database of the tests; `name` is that of its sessions."""
-    environment = os.environ | production.SETTINGS | {"PGAPPNAME": name}
+def served(application: str, folder: Path) -> Iterator[int]:
+    """The port of a WSGI application, answered from processes of its own on the database of the tests; `folder` is its alone.
+
+    At the end its sessions have ended too: until then PostgreSQL does not count what they ran into.
+    """
+    environment = os.environ | production.SETTINGS | {"PGAPPNAME": folder.name[:60]}
     with production.serve(application, environment=environment, log=folder / "api.log", workers=WORKERS, threads=THREADS) as api:
         yield api.port
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as watcher:
+        while watcher.execute(sessions, [environment["PGAPPNAME"]]).fetchone() != (0,):
+            assert time.monotonic() < deadline, "the server ended, its sessions did not"
+            time.sleep(0.01)
 
 
 class Caller:

@@ -14,6 +14,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import cycle
 
 import psycopg
 import pytest
@@ -92,15 +94,12 @@ class Desk:
             self.hears(answer)
             if answer.status == 200 and answer.data:
                 self.held.extend(row["id"] for row in (answer.data if isinstance(answer.data, list) else [answer.data]))
-            if luck.random() < 0.5 and self.held:
-                self.gives_up(caller, luck)
+            with suppress(IndexError):  # nothing to give up
+                if luck.random() < 0.5:
+                    self.gives_up(caller, self.held.popleft(), luck)
 
-    def gives_up(self, caller: Caller, luck: random.Random) -> None:
+    def gives_up(self, caller: Caller, row: int, luck: random.Random) -> None:
         """Otto releases, or Mia deallocates."""
-        try:
-            row = self.held.popleft()
-        except IndexError:
-            return
         if luck.random() < 0.5:
             self.hears(caller.post("/conversations/release", conversation_id=row, reason="a race"))
         else:
@@ -112,10 +111,9 @@ class Desk:
 
     def flaps(self, caller: Caller) -> None:
         """Otto comes and goes."""
-        for turn in range(10**9):
-            status = "OFFLINE" if turn % 2 else "AVAILABLE"
+        for status, seconds in cycle([("OFFLINE", 0.03), ("AVAILABLE", 0.15)]):
             self.hears(caller.call("PUT", f"/operators/{self.cast.otto.pk}/status", {"status": status}))
-            if self.over.wait(0.03 if turn % 2 else 0.15):
+            if self.over.wait(seconds):
                 return
 
     def changes_limits(self) -> None:
