@@ -2,8 +2,6 @@
 
 PostgreSQL plans a statement anew each time it comes as text; for the pick of a queue that costs more than to run it.
 A statement of this kind is prepared under a name that follows from its text, and from then on only the name travels.
-(Left to itself, PostgreSQL would plan it anew five times, and then go on: it guesses that this pays. The runtime role is
-set not to: convalloc/embedded/roles.sql.)
 
 Behind a pooler that hands another session to each transaction (PgBouncer's transaction mode) a name would mean nothing
 the next time. Such a pooler answers in the server's place, and is known by a process id that is not the server's own:
@@ -19,7 +17,12 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import connection
 
-PARAMETER = re.compile(r"%\((\w+)\)s")
+PARAMETER = re.compile(
+    r"%\((\w+)\)s"
+)  # Left to itself, PostgreSQL would plan it anew five times, and then go on: it guesses that this pays. Not a setting of the role,
+# because the database's own checks of foreign keys would then keep the plan that was right when a table was empty.
+ONE_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan"
+
 # What each session has prepared; None: there is a pooler in between.
 _names: WeakKeyDictionary[psycopg.Connection[Any], set[str] | None] = WeakKeyDictionary()
 
@@ -55,7 +58,7 @@ def message(*statements: Statement) -> str:
             if statement.name not in known:
                 session.execute(statement.prepare)
                 known.add(statement.name)
-    return "; ".join(statement.execute for statement in statements)
+    return "; ".join([ONE_PLAN, *(statement.execute for statement in statements)])
 
 
 def rows(statement: Statement, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

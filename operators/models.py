@@ -150,7 +150,6 @@ class Subscription(TenantOwned):
             models.UniqueConstraint(fields=["tenant", "operator", "inbox"], name="subscription_once"),
             models.CheckConstraint(name="subscription_capacity_range", condition=Q(capacity__isnull=True) | Q(capacity__range=(0, 10_000))),
         ]
-        indexes = [models.Index(fields=["tenant", "inbox"], name="subscription_by_inbox")]
 
     def __str__(self) -> str:
         return f"{self.operator_id} answers at {self.inbox_id}"

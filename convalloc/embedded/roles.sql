@@ -22,9 +22,6 @@ ALTER ROLE convalloc_app SET lock_timeout = '5s';
 ALTER ROLE convalloc_app SET statement_timeout = '30s';
 ALTER ROLE convalloc_app SET idle_in_transaction_session_timeout = '4s';
 
--- What a session has prepared is planned once, for whatever values come: convalloc/prepared.py.
-ALTER ROLE convalloc_app SET plan_cache_mode = 'force_generic_plan';
-
 SELECT 'CREATE DATABASE convalloc OWNER convalloc_owner'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'convalloc') \gexec
 

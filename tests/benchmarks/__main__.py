@@ -13,7 +13,7 @@ from tests.benchmarks.ground import Ground
 from tests.benchmarks.size import Size
 from tests.production import BASE
 
-NAMES = ("allocate", "pick", "wear", "list", "memory")
+NAMES = ("allocate", "pick", "wear", "list", "filters", "memory")
 FULL = "full"
 
 

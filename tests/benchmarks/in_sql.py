@@ -16,7 +16,7 @@ import psycopg
 from django.db import connection, transaction
 from psycopg import ClientCursor, Cursor
 
-from convalloc.prepared import Statement
+from convalloc.prepared import ONE_PLAN, Statement
 from conversations import allocation
 from operators import presence
 from tenants import isolation
@@ -174,11 +174,14 @@ def bare_update(url: str, operator_id: int, queued: int, *, prepare: bool = Fals
     text = BARE.text
     if prepare:
         cursor.execute(BARE.prepare)
-        text = BARE.execute
+        text = f"{ONE_PLAN}; {BARE.execute}"
 
     def act() -> bool:
         cursor.execute(BEGIN)
-        changed = cursor.execute(text, {"tenant_id": crowd.TENANT, "conversation_id": dice.randint(1, queued)}).rowcount
+        cursor.execute(text, {"tenant_id": crowd.TENANT, "conversation_id": dice.randint(1, queued)})
+        while cursor.nextset():
+            pass
+        changed = cursor.rowcount
         cursor.execute("COMMIT")
         return changed == 1
 

@@ -42,6 +42,7 @@ def test_every_goal_of_the_documentation_has_its_ratio(report: dict[str, list[di
 
     assert goals == {"allocate", "pick's message", "pick by the room (Python)", "pick", "list"}
     assert sum("memory" in note for note in report["notes"]) == 1
+    assert sum("0 read the table whole" in note for note in report["notes"]) == 1
 
 
 def test_the_command_line_offers_every_benchmark() -> None:
