@@ -59,7 +59,7 @@ VARIED: dict[str, Words] = {
 class Hunt:
     """One hunt, from its start to the end of its server: what was answered, what the rest of the system ran into, and the deadlocks.
 
-    application: whose processes answer. enough: ends the hunt; so does patience.
+    application: whose processes answer. enough: ends the hunt; so does patience. rows: how many conversations.
     """
 
     def __init__(self, application: str, folder: Path, enough: Callable[["Hunt"], bool], rows: int = ROWS) -> None:
