@@ -320,7 +320,9 @@ CELERY_TASK_TIME_LIMIT = 120  # seconds; a round is bounded, so that longer mean
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_PUBLISH_RETRY = False  # the API never waits for an absent broker; the next tick catches up
+# The API never waits for an absent broker: one attempt (left out, it is three in six seconds); the next tick catches up.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0, "socket_connect_timeout": 1}  # seconds
 
 # --- pages and logs ---------------------------------------------------------------------------
 STATIC_URL = "/static/"

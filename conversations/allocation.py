@@ -57,8 +57,10 @@ HAND_OUT = Statement(f"""
 """)
 
 
-def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
+def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Conversation | None:
     """Give the operator the conversation of their inboxes with the highest score now; None when nothing waits.
+
+    Without `wait`, None also when neighbours hold all that waits.
 
     Raises Missing, OperatorDisabled, OperatorNotAvailable, CapacityExceeded, QueueBusy.
     """
@@ -69,7 +71,7 @@ def allocate_next(operator_id: int, tenant: Tenant) -> Conversation | None:
     target = presence.lock(operator_id)
     lifecycle.refuse_absent(target)
     capacity.refuse_full(target)
-    conversation = queue.lock_best(operator_id, tenant)
+    conversation = queue.lock_best(operator_id, tenant, wait=wait)
     if conversation is None:
         return None
     return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
@@ -89,11 +91,14 @@ def _hand_out(operator_id: int, tenant: Tenant) -> Conversation | None:
 
 
 def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversation]:
-    """As `allocate_next`, up to `count` times, best first, as far as the operator's capacity reaches. Raises as that, if it gave none."""
+    """As `allocate_next`, up to `count` times, best first, as far as the operator's capacity reaches. Raises as that, if it gave none.
+
+    Only the first waits for a neighbour: whoever holds one conversation and waits for any other, may wait in a circle.
+    """
     given: list[Conversation] = []
     while len(given) < count:
         try:
-            conversation = allocate_next(operator_id, tenant)
+            conversation = allocate_next(operator_id, tenant, wait=not given)
         except CapacityExceeded:
             if not given:
                 raise

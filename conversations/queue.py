@@ -165,24 +165,27 @@ def find_visible(conversation_id: int, operator: Operator) -> Conversation:
     return row
 
 
-def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> Conversation | None:
+def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None, *, wait: bool = True) -> Conversation | None:
     """The best queued conversation of the operator's inboxes at this instant, locked; None when nothing waits.
 
     Inboxes of which the operator may hold no more do not count; what they released a moment ago comes last.
     Candidates that a neighbour holds are passed over. A row that is merely locked does not make the queue empty:
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
+    Without `wait` it takes what is free or nothing: for those who hold a conversation already.
     Raises QueueBusy when neighbours were faster every time.
     """
-    row = _lock_best(operator_id, tenant, at, NOT_COOLING)
+    row = _lock_best(operator_id, tenant, at, NOT_COOLING, wait)
     if row is None and _ask(f"SELECT cardinality({COOLING})", operator_id, tenant):
-        row = _lock_best(operator_id, tenant, at, ANYTHING)
+        row = _lock_best(operator_id, tenant, at, ANYTHING, wait)
     return row
 
 
-def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str) -> Conversation | None:
+def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str, wait: bool) -> Conversation | None:
     for look in (FIRST_LOOK, settings.MAX_CONVERSATION_FETCH):
         if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED", eligible):
             return row
+    if not wait:
+        return None
     for _ in range(MOST_WAITS):
         if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id, tenant):
             return None

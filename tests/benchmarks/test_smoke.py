@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.__main__ import NAMES
-from tests.benchmarks.ground import BASE
 from tests.benchmarks.suite import BENCHMARKS
+from tests.production import BASE
 
 TINY = ("--size", "400", "--clients", "2", "--rounds", "1", "--seconds", "0.2", "--allocations", "20")
 
