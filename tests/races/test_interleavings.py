@@ -173,7 +173,7 @@ def orders(spec: Spec, *, locking: bool) -> Iterator[tuple[Order, End, str]]:
 
 def said(outcome: Any) -> str:
     """In a word."""
-    if isinstance(outcome, grace.Counts):
+    if isinstance(outcome, expiry.Counts):
         return f"released {outcome.released}"
     if isinstance(outcome, list):
         return f"{len(outcome)} given"
