@@ -136,13 +136,22 @@ class Inbox(TenantOwned):
 
     name = models.TextField()
     phone_number = models.TextField()
+    # Minutes that an offline operator keeps this inbox's work; null: the tenant's number.
+    grace_period_minutes = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_080)], help_text="Empty: the organisation's number."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta(TenantOwned.Meta):
         abstract = False
         db_table = "inboxes"
         verbose_name_plural = "inboxes"
-        constraints = [models.UniqueConstraint(fields=["tenant", "phone_number"], name="inbox_phone_number_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "phone_number"], name="inbox_phone_number_once"),
+            models.CheckConstraint(
+                name="inbox_grace_range", condition=Q(grace_period_minutes__isnull=True) | Q(grace_period_minutes__range=(1, 10_080))
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -221,6 +221,36 @@ TUNED = {
 }
 
 
+class GracePeriodRow(Shape):
+    """A conversation that an offline operator keeps for now."""
+
+    id = serializers.IntegerField()
+    conversation_id = serializers.IntegerField()
+    external_conversation_id = serializers.CharField()
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    operator_id = serializers.IntegerField()
+    operator_name = serializers.CharField()
+    reason = serializers.CharField(help_text="Why the operator is away.")
+    opened_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    seconds_left = serializers.FloatField(help_text="0: due; the clock takes it within a minute.")
+
+    example = {
+        "id": 1,
+        "conversation_id": 6,
+        "external_conversation_id": "ext_conv_006",
+        "inbox_id": 2,
+        "inbox_name": "Sales Team",
+        "operator_id": 2,
+        "operator_name": "Operator Two",
+        "reason": "offline",
+        "opened_at": NOON,
+        "expires_at": "2026-01-05T12:15:00.000000Z",
+        "seconds_left": 840.5,
+    }
+
+
 class OperatorRow(Shape):
     """A person of the tenant."""
 

@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from operators.models import Operator
 from tests.conftest import Cast
-from tests.contract.witness import held, resolved, subscribe
+from tests.contract.witness import held, kept, resolved, subscribe
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Route:
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} stand for ids
+    path: str  # {conversation} {operator} {inbox} {label} {grace period} stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Route:
         return self.operation
 
 
-CONVERSATION, OPERATOR, INBOX, LABEL = ("conversation", "operator", "inbox", "label")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE = ("conversation", "operator", "inbox", "label", "grace period")
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -50,6 +50,9 @@ ROUTES = [
     Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),
     Route("operator-stats", "GET", "/operators/{operator}/stats"),
     Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
+    Route("grace-period-list", "GET", "/grace-periods", query={"operator_id": OPERATOR}),
+    Route("grace-period-extend", "POST", "/grace-periods/{grace period}/extend", extra={"minutes": 5}),
+    Route("grace-period-expire-now", "POST", "/grace-periods/{grace period}/expire-now"),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(
@@ -113,6 +116,8 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             return ids | {CONVERSATION: held(cast, owner).pk, OPERATOR: cast.operator().pk}
         case "conversation-search":
             cast.conversation(customer_phone_number="+19870000000")
+        case "grace-period-extend" | "grace-period-expire-now" | "anything":
+            ids[GRACE] = kept(cast, cast.operator()).pk
     return ids | {CONVERSATION: cast.conversation().pk}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from convalloc.api.docs import openapi
 from tests.conftest import Answer, Api, Cast, assemble
+from tests.contract.witness import kept
 from tests.schema.answers import breaks, operation
 
 
@@ -82,6 +83,17 @@ WORKING = [
             "/conversations/release",
             {"conversation_id": held(cast).pk, "reason": "needs somebody who speaks Polish"},
         ),
+    ),
+    Call("GET", "/grace-periods", lambda cast: (cast.mia, f"/grace-periods?operator_id={kept(cast, cast.otto).operator_id}", None)),
+    Call(
+        "POST",
+        "/grace-periods/{id}/extend",
+        lambda cast: (cast.mia, f"/grace-periods/{kept(cast, cast.otto).pk}/extend", {"minutes": 30, "reason": "on the train"}),
+    ),
+    Call(
+        "POST",
+        "/grace-periods/{id}/expire-now",
+        lambda cast: (cast.mia, f"/grace-periods/{kept(cast, cast.otto).pk}/expire-now", {"reason": "ill"}),
     ),
     Call(
         "POST",
