@@ -24,7 +24,7 @@ from conversations.api.pages import PageSize
 from conversations.errors import GraceEnded
 from conversations.models import GracePeriod
 from conversations.priority import Weights
-from operators import presence
+from operators import desk, presence
 from operators.api.doors import TenantDoor
 
 OWN = ("id", "conversation_id", "operator_id", "reason", "opened_at", "expires_at")
@@ -38,9 +38,10 @@ PARSERS: list[Callable[[str], Any]] = [cursors.point_in_time, cursors.whole_numb
 
 
 class Which(PageSize):
-    """Whose; everybody's without it."""
+    """Whose, and of which inbox; everything without them."""
 
     operator_id = Id(required=False, help_text="What one operator keeps.")
+    inbox_id = Id(required=False, help_text="What is kept of one inbox.")
 
 
 class Reasoned(serializers.Serializer[Any]):
@@ -69,9 +70,11 @@ class GracePeriods(TenantDoor):
         """Who keeps what, and how long still: the nearest deadline first."""
         wish = checked(Which, request.query_params)
         rows = GracePeriod.objects.filter(ended_at__isnull=True)
-        filters = {name: wish[name] for name in ("operator_id",) if name in wish}
-        if filters:
+        filters = {name: wish[name] for name in ("operator_id", "inbox_id") if name in wish}
+        if "operator_id" in filters:
             rows = rows.filter(operator_id=presence.find(wish["operator_id"]).pk)
+        if "inbox_id" in filters:
+            rows = rows.filter(conversation__inbox_id=desk.visible_inbox(self.caller, wish["inbox_id"]).pk)
         binding = cursors.digest("expires_at", filters)
         if wish["cursor"]:
             expires_at, pk = cursors.read(wish["cursor"], PARSERS, binding)

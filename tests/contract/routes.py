@@ -50,7 +50,7 @@ ROUTES = [
     Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),
     Route("operator-stats", "GET", "/operators/{operator}/stats"),
     Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
-    Route("grace-period-list", "GET", "/grace-periods", query={"operator_id": OPERATOR}),
+    Route("grace-period-list", "GET", "/grace-periods", query={"operator_id": OPERATOR, "inbox_id": INBOX}),
     Route("grace-period-extend", "POST", "/grace-periods/{grace period}/extend", extra={"minutes": 5}),
     Route("grace-period-expire-now", "POST", "/grace-periods/{grace period}/expire-now"),
     Route("inbox-list", "GET", "/inboxes"),

@@ -85,6 +85,16 @@ def test_of_one_operator_alone(cast: Cast, api: type[Api]) -> None:
     assert witness.said(api(cast.mia).get("/grace-periods?operator_id=987654")) == witness.missing("Operator")
 
 
+def test_of_one_inbox_alone(cast: Cast, api: type[Api]) -> None:
+    witness.kept(cast, cast.olga)
+    witness.subscribe(cast, cast.otto, cast.sales)
+    there = witness.kept(cast, cast.otto, inbox=cast.sales)
+
+    answer = api(cast.mia).get(f"/grace-periods?inbox_id={cast.sales.pk}")
+
+    assert [row["id"] for row in answer.data] == [there.pk]
+
+
 def test_a_cursor_of_another_list_is_refused(cast: Cast, api: type[Api]) -> None:
     for _ in range(2):
         witness.kept(cast, cast.operator())

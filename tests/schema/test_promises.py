@@ -84,7 +84,7 @@ WORKING = [
             {"conversation_id": held(cast).pk, "reason": "needs somebody who speaks Polish"},
         ),
     ),
-    Call("GET", "/grace-periods", lambda cast: (cast.mia, f"/grace-periods?operator_id={kept(cast, cast.otto).operator_id}", None)),
+    Call("GET", "/grace-periods", lambda cast: (kept(cast, cast.otto) and cast.mia, "/grace-periods", None)),
     Call(
         "POST",
         "/grace-periods/{id}/extend",
@@ -147,6 +147,9 @@ def test_every_operation_is_called_here() -> None:
     assert {(call.method, call.template) for call in WORKING} | COMMITS_BY_ITSELF == documented().keys()
 
 
+ASKS_NOTHING = {"/grace-periods/{id}/expire-now"}  # a body may be empty
+
+
 @pytest.mark.parametrize("call", WORKING, ids=name)
 def test_success_has_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     answer = call.make(cast, api)
@@ -193,7 +196,9 @@ def test_nobody_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: ty
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
+@pytest.mark.parametrize(
+    "call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH") and call.template not in ASKS_NOTHING], ids=name
+)
 def test_an_empty_question_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     _, path, _ = call.prepare(cast)
 
