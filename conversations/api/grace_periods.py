@@ -70,7 +70,7 @@ class GracePeriods(TenantDoor):
         """Who keeps what, and how long still: the nearest deadline first."""
         wish = checked(Which, request.query_params)
         rows = GracePeriod.objects.filter(ended_at__isnull=True)
-        filters = {name: wish[name] for name in ("operator_id", "inbox_id") if name in wish}
+        filters: dict[str, Any] = {name: wish[name] for name in ("operator_id", "inbox_id") if name in wish}
         if "operator_id" in filters:
             rows = rows.filter(operator_id=presence.find(wish["operator_id"]).pk)
         if "inbox_id" in filters:
