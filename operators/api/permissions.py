@@ -50,6 +50,8 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "operator-change-status": SELF,
     "operator-stats": SELF,
     "operator-inboxes": SELF,
+    "operator-capacity": SELF,
+    "operator-change-capacity": MANAGERS,
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,
