@@ -295,6 +295,38 @@ class OperatorStatus(Shape):
     example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON}}
 
 
+class InboxCapacity(Shape):
+    """How much a person may hold, and holds, of one inbox they answer at."""
+
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True, help_text="null: no limit of its own.")
+    held = serializers.IntegerField()
+
+
+class OperatorCapacity(Shape):
+    """How much a person may hold, and holds."""
+
+    operator_id = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True, help_text="The one in force: their own, or else the tenant's. null: no limit.")
+    own_limit = serializers.IntegerField(allow_null=True)
+    tenant_limit = serializers.IntegerField(allow_null=True)
+    held = serializers.IntegerField(help_text="Of every inbox; more than `limit` after that was lowered, or by a manager's force.")
+    inboxes = InboxCapacity(many=True)
+
+    example = {
+        "operator_id": 1,
+        "limit": 8,
+        "own_limit": None,
+        "tenant_limit": 8,
+        "held": 1,
+        "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": None, "held": 1}],
+    }
+
+
+LIMITED = {"limit": 5, "own_limit": 5, "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": 2, "held": 1}]}
+
+
 class OperatorStats(Shape):
     """What a person holds and has done. Days and weeks (from Monday) are UTC's."""
 

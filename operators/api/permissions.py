@@ -53,6 +53,8 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "grace-period-list": MANAGERS,
     "grace-period-extend": MANAGERS,
     "grace-period-expire-now": MANAGERS,
+    "operator-capacity": SELF,
+    "operator-change-capacity": MANAGERS,
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,

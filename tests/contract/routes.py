@@ -1,6 +1,7 @@
 """Every operation of the API as a call: which ids it takes where. The tests that walk all routes read it."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,10 @@ from tests.contract.witness import held, kept, resolved, subscribe
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `body` and `query` map a name to the kind of id it takes; `extra` is what else it needs."""
+    """One operation. `body` and `query` map a name to the kind of id it takes, `inboxes.0.inbox_id` deep inside `extra`.
+
+    `extra` is what else it needs.
+    """
 
     operation: str
     method: str
@@ -53,6 +57,14 @@ ROUTES = [
     Route("grace-period-list", "GET", "/grace-periods", query={"operator_id": OPERATOR, "inbox_id": INBOX}),
     Route("grace-period-extend", "POST", "/grace-periods/{grace period}/extend", extra={"minutes": 5}),
     Route("grace-period-expire-now", "POST", "/grace-periods/{grace period}/expire-now"),
+    Route("operator-capacity", "GET", "/operators/{operator}/capacity"),
+    Route(
+        "operator-change-capacity",
+        "PATCH",
+        "/operators/{operator}/capacity",
+        body={"inboxes.0.inbox_id": INBOX},
+        extra={"own_limit": 3, "inboxes": [{"limit": 2}]},
+    ),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(
@@ -77,7 +89,21 @@ def call(route: Route, ids: dict[str, int]) -> tuple[str, str, dict[str, Any] | 
     if route.method == "GET":
         words = "&".join(f"{name}={value}" for name, value in {**asked, **route.extra}.items())
         return route.method, f"{path}?{words}" if words else path, None
-    return route.method, path, {name: ids[kind] for name, kind in route.body.items()} | route.extra
+    body = dict(route.extra)
+    for name, kind in route.body.items():
+        body = placed(body, name, ids[kind])
+    return route.method, path, body
+
+
+def placed(body: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A copy of a body with another value at a place in it, such as `inboxes.0.inbox_id`."""
+    changed = deepcopy(body)
+    *above, last = name.split(".")
+    at: Any = changed
+    for part in above:
+        at = at[int(part) if isinstance(at, list) else part]
+    at[last] = value
+    return changed
 
 
 def operations() -> Iterator[tuple[str, str, str]]:

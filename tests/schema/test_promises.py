@@ -112,6 +112,16 @@ WORKING = [
     Call("PUT", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", {"status": "AWAY"})),
     Call("GET", "/operators/{id}/stats", lambda cast: (held(cast) and cast.mia, f"/operators/{cast.olga.pk}/stats", None)),
     Call("GET", "/operators/{id}/inboxes", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/inboxes", None)),
+    Call("GET", "/operators/{id}/capacity", lambda cast: (held(cast) and cast.olga, f"/operators/{cast.olga.pk}/capacity", None)),
+    Call(
+        "PATCH",
+        "/operators/{id}/capacity",
+        lambda cast: (
+            cast.mia,
+            f"/operators/{cast.olga.pk}/capacity",
+            {"own_limit": 5, "inboxes": [{"inbox_id": cast.support.pk, "limit": 2}]},
+        ),
+    ),
     Call("GET", "/inboxes", lambda cast: (cast.olga, "/inboxes", None)),
     Call("GET", "/labels", lambda cast: (cast.label() and cast.olga, "/labels", None)),
     Call("POST", "/labels", lambda cast: (cast.olga, "/labels", {"inbox_id": cast.support.pk, "name": "Refund", "color": "#112233"})),
@@ -255,6 +265,14 @@ REFUSED = [
                 "/conversations/claim",
                 {"operator_id": cast.otto.pk, "conversation_id": cast.conversation(inbox=cast.sales).pk},
             ),
+        ),
+    ),
+    (
+        "not_subscribed",
+        Call(
+            "PATCH",
+            "/operators/{id}/capacity",
+            lambda cast: (cast.mia, f"/operators/{cast.otto.pk}/capacity", {"inboxes": [{"inbox_id": cast.sales.pk, "limit": 2}]}),
         ),
     ),
     (
