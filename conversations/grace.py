@@ -11,14 +11,14 @@ from tenants.models import Tenant
 EndReason = GracePeriod.EndReason
 
 
-def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: str = "") -> OperatorStatus:
+def change_status(operator_id: int, status: Status, tenant: Tenant, *, reason: str = "") -> OperatorStatus:
     """Set an operator's status, and what follows for the work they hold: OFFLINE opens grace, anything else ends it.
 
     Raises Missing.
     """
-    row, changed = presence.change(operator_id, status, cause=cause)
+    row, changed = presence.change(operator_id, status, reason=reason)
     if changed and status == Status.OFFLINE:
-        open_for(operator_id, tenant, reason=cause or "offline")
+        open_for(operator_id, tenant, reason=reason or "offline")
     elif changed:
         cancel_for(operator_id)
     return row
@@ -27,7 +27,7 @@ def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: st
 def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
     """Close an account: nobody signs in with it, and what it held goes the way of an absence. Raises Missing, OwnRights."""
     operator = staff.change(operator_id, by=by, is_active=False)
-    change_status(operator_id, Status.OFFLINE, tenant, cause="account_closed")
+    change_status(operator_id, Status.OFFLINE, tenant, reason="account_closed")
     return operator
 
 

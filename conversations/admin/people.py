@@ -1,5 +1,6 @@
 """The console's pages of people: accounts, where they answer, and whether they are there."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -9,19 +10,27 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
 
+from convalloc import clock
 from convalloc.console import Page, RoomForm, timeline
 from conversations import grace
+from conversations.admin.conversations import in_words
 from conversations.models import Conversation
 from conversations.states import State
 from operators import desk, staff
-from operators.models import Operator, OperatorStatus, Role, Status, Subscription
+from operators.models import Operator, OperatorStatus, PresencePeriod, Role, Status, Subscription
 from tenants.models import Inbox
 
 ACCOUNT = ("email", "name", "role", "is_active", "new_password")
+LINES = 20  # of somebody's history, on their page
 STATUS_COLORS = {Status.AVAILABLE: "success", Status.AWAY: "warning", Status.OFFLINE: "danger"}
 
 
@@ -136,8 +145,8 @@ class PresencePage(Page):
     list_select_related = ("operator",)
     search_fields = ("operator__name", "operator__email")
     ordering = ("operator__name", "operator__email")
-    fields = ("operator", "status", "last_status_change_at")
-    readonly_fields = ("operator", "last_status_change_at")
+    fields = ("operator", "status", "last_status_change_at", "history")
+    readonly_fields = ("operator", "last_status_change_at", "history")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorStatus]:
         """With the number of conversations held."""
@@ -163,6 +172,15 @@ class PresencePage(Page):
         """How many conversations they answer now."""
         return row.held_now
 
+    @display(description="History")
+    def history(self, row: OperatorStatus) -> SafeString:
+        """What they were last, for how long, and why; and the way to all of it."""
+        now = clock.now()
+        periods = PresencePeriod.objects.filter(operator_id=row.operator_id).select_related("actor").order_by("-started_at", "-pk")
+        lines = format_html_join("", "<li>{}</li>", ((_in_a_line(period, now),) for period in periods[:LINES]))
+        address = f"{reverse('admin:operators_presenceperiod_changelist')}?operator__id__exact={row.operator_id}"
+        return format_html('<ul>{}</ul><a class="text-primary-600 dark:text-primary-500" href="{}">All of it</a>', lines, address)
+
 
 @admin.register(Subscription)
 class SubscriptionPage(Page):
@@ -186,6 +204,14 @@ def _change_account(operator_id: int, data: dict[str, Any], by: Operator) -> Non
         grace.dismiss(operator_id, by.tenant, by=by)
     if data["new_password"]:
         staff.set_password(operator_id, data["new_password"])
+
+
+def _in_a_line(period: PresencePeriod, now: datetime) -> str:
+    """A period of presence, for reading: what, how long, since when, who said so, and why."""
+    lasted, began = in_words((period.ended_at or now) - period.started_at), localize(localtime(period.started_at))
+    line = f"{period.status} for {lasted}, since {began}" if period.ended_at is None else f"{period.status} for {lasted}, from {began}"
+    author = f", by {period.actor}" if period.actor else ""
+    return f"{line}{author}: {period.reason}" if period.reason else f"{line}{author}"
 
 
 def _held(operator_id: OuterRef) -> Any:

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from convalloc.api.cursors import PageSize
 from convalloc.api.fields import Id, WholeNumber
-from conversations.api.pages import PageSize
 from conversations.api.phones import PhoneNumber
 from operators.models import Status
 

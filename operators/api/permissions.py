@@ -50,6 +50,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "operator-change-status": SELF,
     "operator-stats": SELF,
     "operator-inboxes": SELF,
+    "presence-timesheet": SELF,
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,

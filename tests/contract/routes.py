@@ -50,6 +50,7 @@ ROUTES = [
     Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),
     Route("operator-stats", "GET", "/operators/{operator}/stats"),
     Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
+    Route("presence-timesheet", "GET", "/operators/{operator}/presence"),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(

@@ -100,6 +100,7 @@ WORKING = [
     Call("PUT", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", {"status": "AWAY"})),
     Call("GET", "/operators/{id}/stats", lambda cast: (held(cast) and cast.mia, f"/operators/{cast.olga.pk}/stats", None)),
     Call("GET", "/operators/{id}/inboxes", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/inboxes", None)),
+    Call("GET", "/operators/{id}/presence", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/presence", None)),
     Call("GET", "/inboxes", lambda cast: (cast.olga, "/inboxes", None)),
     Call("GET", "/labels", lambda cast: (cast.label() and cast.olga, "/labels", None)),
     Call("POST", "/labels", lambda cast: (cast.olga, "/labels", {"inbox_id": cast.support.pk, "name": "Refund", "color": "#112233"})),
