@@ -17,12 +17,19 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from convalloc import clock
 from convalloc.console import Page, RoomForm, timeline
 from conversations import grace
 from conversations.admin.conversations import in_words
+from conversations.grace import Release
 from conversations.models import Conversation
 from conversations.states import State
 from operators import desk, staff
@@ -135,23 +142,47 @@ class OperatorPage(Page):
         return row.held_now
 
 
+class PresenceForm(RoomForm):
+    """Somebody's status, why, and what becomes of their work."""
+
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Goes into the history and the event log"
+    )
+    release: Any = forms.ChoiceField(
+        choices=[
+            (Release.GRACE.value, "After the grace period, unless they come back in time"),
+            (Release.NOW.value, "Now: everything goes back to the queue at once"),
+        ],
+        initial=Release.GRACE.value,
+        required=False,
+        widget=UnfoldAdminRadioSelectWidget,
+        label="Their work",
+        help_text="Only when the status is OFFLINE",
+    )
+
+
 @admin.register(OperatorStatus)
 class PresencePage(Page):
     """Whether people are there. OFFLINE starts the grace period of what they hold; coming back ends it."""
 
+    form = PresenceForm
     list_display = ("operator", "shown_status", "held", "last_status_change_at")
     list_display_links = ("operator",)
     list_filter = (("status", ChoicesDropdownFilter),)
     list_select_related = ("operator",)
     search_fields = ("operator__name", "operator__email")
     ordering = ("operator__name", "operator__email")
-    fields = ("operator", "status", "last_status_change_at", "history")
     readonly_fields = ("operator", "last_status_change_at", "history")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorStatus]:
         """With the number of conversations held."""
         rows: QuerySet[OperatorStatus] = super().get_queryset(request)
         return rows.annotate(held_now=_held(OuterRef("operator_id")))
+
+    def get_fields(self, request: HttpRequest, obj: OperatorStatus | None = None) -> tuple[str, ...]:
+        """Why, and what becomes of the work, are asked of who may set a status."""
+        asked = ("reason", "release") if self.has_change_permission(request, obj) else ()
+        return ("operator", "status", *asked, "last_status_change_at", "history")
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Events call it the operator's."""
@@ -160,7 +191,9 @@ class PresencePage(Page):
 
     def save_model(self, request: HttpRequest, obj: OperatorStatus, form: Any, change: bool) -> None:
         """The room that knows what follows for the work."""
-        grace.change_status(obj.operator_id, Status(form.cleaned_data["status"]), request.user.tenant)  # type: ignore[union-attr]
+        data, tenant = form.cleaned_data, request.user.tenant  # type: ignore[union-attr]
+        release = Release(data["release"] or Release.GRACE)
+        grace.change_status(obj.operator_id, Status(data["status"]), tenant, reason=data["reason"], release=release)
 
     @display(description="Status", ordering="status", label=STATUS_COLORS)
     def shown_status(self, row: OperatorStatus) -> str:
