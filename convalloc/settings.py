@@ -346,7 +346,11 @@ NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
         ("Grace periods", "hourglass_top", "conversations_graceperiod"),
         ("Assignments", "assignment_ind", "conversations_assignment"),
     ],
-    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "People": [
+        ("Presence", "person_check", "operators_operatorstatus"),
+        ("Who was there", "history_toggle_off", "operators_presenceperiod"),
+        ("Operators", "group", "operators_operator"),
+    ],
     "Organisation": [
         ("Inboxes", "inbox", "tenants_inbox"),
         ("Labels", "label", "labels_label"),

@@ -12,6 +12,7 @@ from conversations.api.inboxes import Inboxes
 from conversations.api.labels import Labels
 from conversations.api.operators import Operators
 from conversations.api.tenant import OwnTenant
+from operators.api.presence import Presence
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -19,6 +20,7 @@ router.register("conversations", Recalculation, basename="recalculation")
 router.register("conversations", Conversations, basename="conversation")
 router.register("operators", Operators, basename="operator")
 router.register("grace-periods", GracePeriods, basename="grace-period")
+router.register("operators", Presence, basename="presence")
 router.register("inboxes", Inboxes, basename="inbox")
 router.register("labels", Labels, basename="label")
 

@@ -1,6 +1,7 @@
 """Grace: an operator who goes offline keeps the work for a while. What the clock takes from them is conversations.expiry's affair."""
 
 from datetime import timedelta
+from enum import Enum
 
 from convalloc import clock
 from convalloc.errors import Missing
@@ -15,14 +16,25 @@ from tenants.models import Tenant
 EndReason = GracePeriod.EndReason
 
 
-def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: str = "") -> OperatorStatus:
+class Release(Enum):
+    """When the work of who goes offline goes back to the queue."""
+
+    GRACE = "grace"  # unless they come back in time
+    NOW = "now"
+
+
+def change_status(
+    operator_id: int, status: Status, tenant: Tenant, *, reason: str = "", release: Release = Release.GRACE
+) -> OperatorStatus:
     """Set an operator's status, and what follows for the work they hold: OFFLINE opens grace, anything else ends it.
 
-    Raises Missing.
+    Released now, it goes back to the queue at once, also from somebody who was OFFLINE before. Raises Missing.
     """
-    row, changed = presence.change(operator_id, status, cause=cause)
-    if changed and status == Status.OFFLINE:
-        open_for(operator_id, tenant, reason=cause or "offline")
+    row, changed = presence.change(operator_id, status, reason=reason)
+    if status == Status.OFFLINE and release is Release.NOW:
+        take_back(operator_id, tenant, reason=reason or "offline")
+    elif changed and status == Status.OFFLINE:
+        open_for(operator_id, tenant, reason=reason or "offline")
     elif changed:
         cancel_for(operator_id)
     return row
@@ -31,17 +43,24 @@ def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: st
 def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
     """Close an account: nobody signs in with it, and what it held goes the way of an absence. Raises Missing, OwnRights."""
     operator = staff.change(operator_id, by=by, is_active=False)
-    change_status(operator_id, Status.OFFLINE, tenant, cause="account_closed")
+    change_status(operator_id, Status.OFFLINE, tenant, reason="account_closed")
     return operator
 
 
 def open_for(operator_id: int, tenant: Tenant, *, reason: str = "offline") -> int:
     """Open a period for each conversation that the operator holds and that has none; their number. Under the operator's lock."""
-    held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
-    locked = [row.pk for row in queue.lock_many(held) if row.assigned_operator_id == operator_id]
+    locked = [row.pk for row in _lock_held(operator_id)]
     graced = GracePeriod.objects.filter(conversation_id__in=locked, ended_at__isnull=True).values("assignment_id")
     assignments = Assignment.objects.filter(conversation_id__in=locked, ended_at__isnull=True).exclude(pk__in=graced)
     return len(deadlines.open_for(assignments, tenant, clock.now(), reason=reason))
+
+
+def take_back(operator_id: int, tenant: Tenant, *, reason: str) -> int:
+    """A manager's deallocation of all that the operator holds, each with its full waiting credit; how many. Under the operator's lock."""
+    held = _lock_held(operator_id)
+    for row in held:
+        lifecycle.requeue(row, lifecycle.step("deallocate", row), tenant, clock.now(), cause=reason)
+    return len(held)
 
 
 def cancel_for(operator_id: int) -> int:
@@ -88,3 +107,9 @@ def _open(period_id: int) -> GracePeriod:
     if row.ended_at is not None:
         raise GraceEnded(end_reason=row.end_reason)
     return row
+
+
+def _lock_held(operator_id: int) -> list[Conversation]:
+    """What the operator holds, locked. Under the operator's lock nothing is added to it."""
+    held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
+    return [row for row in queue.lock_many(held) if row.assigned_operator_id == operator_id]

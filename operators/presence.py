@@ -7,11 +7,11 @@ changes the status, so that no allocation slips past an OFFLINE.
 from collections.abc import Sequence
 
 from django.db import connection
-from django.db.models.functions import Now
 
+from convalloc import clock
 from convalloc.errors import Missing
 from convalloc.prepared import Statement
-from operators.models import Operator, OperatorStatus, Status
+from operators.models import Operator, OperatorStatus, PresencePeriod, Status
 from tenants import eventlog, isolation
 
 # `lock`, for a message that goes on by itself; its parameters are `tenant_id` and `operator_id`.
@@ -44,18 +44,21 @@ def hold_many(operator_ids: Sequence[int]) -> None:
         cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(operator_ids)})
 
 
-def change(operator_id: int, status: Status, *, cause: str = "") -> tuple[OperatorStatus, bool]:
+def change(operator_id: int, status: Status, *, reason: str = "") -> tuple[OperatorStatus, bool]:
     """Set the status under the operator's lock; the second value tells whether it was another one before.
 
+    One period of the operator's history ends, the next begins at the same instant, and the event's cause is the reason.
     Repeating a status changes nothing and appends no event. Raises Missing.
     """
     row = lock(operator_id)
     if row.status == status:
         return row, False
-    before, row.status, row.last_status_change_at = row.status, status, Now()
+    before, row.status = row.status, status
+    row.last_status_change_at = max(clock.now(), row.last_status_change_at)  # a clock that was set back shortens no period below 0
     row.save(update_fields=["status", "last_status_change_at"])
-    row.refresh_from_db(fields=["last_status_change_at"])
-    eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=cause)
+    PresencePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True).update(ended_at=row.last_status_change_at)
+    PresencePeriod.begin(row, reason)
+    eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=reason)
     return row, True
 
 

@@ -22,6 +22,7 @@ CONSOLE = {
     "tenants.event": Rights(MANAGER="view", ADMIN="view", PLATFORM="view"),
     "operators.operator": Rights(MANAGER="view", ADMIN="view add change", PLATFORM="view add change"),
     "operators.operatorstatus": Rights(MANAGER="view change", ADMIN="view change", PLATFORM="view"),
+    "operators.presenceperiod": Rights(MANAGER="view", ADMIN="view", PLATFORM="view"),
     "operators.subscription": Rights(MANAGER="view change", ADMIN="view change", PLATFORM="view"),
     "labels.label": Rights(MANAGER="view add change delete", ADMIN="view add change delete", PLATFORM="view"),
     "conversations.conversation": Rights(MANAGER="view direct", ADMIN="view direct", PLATFORM="view"),

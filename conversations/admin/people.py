@@ -1,5 +1,6 @@
 """The console's pages of people: accounts, where they answer, how much they may hold, and whether they are there."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -9,6 +10,11 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import (
@@ -16,18 +22,24 @@ from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextInputWidget,
 )
 
+from convalloc import clock
 from convalloc.console import Page, RoomForm, timeline
 from conversations import grace
+from conversations.admin.conversations import in_words
+from conversations.grace import Release
 from conversations.models import Conversation
 from conversations.states import State
 from operators import desk, staff
-from operators.models import Operator, OperatorStatus, Role, Status, Subscription
+from operators.models import Operator, OperatorStatus, PresencePeriod, Role, Status, Subscription
 from tenants import isolation
 from tenants.models import Inbox, Tenant
 
 ACCOUNT = ("email", "name", "role", "is_active", "new_password")
+LINES = 20  # of somebody's history, on their page
 STATUS_COLORS = {Status.AVAILABLE: "success", Status.AWAY: "warning", Status.OFFLINE: "danger"}
 
 
@@ -164,23 +176,47 @@ class OperatorPage(Page):
         return row.held_now
 
 
+class PresenceForm(RoomForm):
+    """Somebody's status, why, and what becomes of their work."""
+
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="Goes into the history and the event log"
+    )
+    release: Any = forms.ChoiceField(
+        choices=[
+            (Release.GRACE.value, "After the grace period, unless they come back in time"),
+            (Release.NOW.value, "Now: everything goes back to the queue at once"),
+        ],
+        initial=Release.GRACE.value,
+        required=False,
+        widget=UnfoldAdminRadioSelectWidget,
+        label="Their work",
+        help_text="Only when the status is OFFLINE",
+    )
+
+
 @admin.register(OperatorStatus)
 class PresencePage(Page):
     """Whether people are there. OFFLINE starts the grace period of what they hold; coming back ends it."""
 
+    form = PresenceForm
     list_display = ("operator", "shown_status", "held", "last_status_change_at")
     list_display_links = ("operator",)
     list_filter = (("status", ChoicesDropdownFilter),)
     list_select_related = ("operator",)
     search_fields = ("operator__name", "operator__email")
     ordering = ("operator__name", "operator__email")
-    fields = ("operator", "status", "last_status_change_at")
-    readonly_fields = ("operator", "last_status_change_at")
+    readonly_fields = ("operator", "last_status_change_at", "history")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorStatus]:
         """With the number of conversations held."""
         rows: QuerySet[OperatorStatus] = super().get_queryset(request)
         return rows.annotate(held_now=_held(OuterRef("operator_id")))
+
+    def get_fields(self, request: HttpRequest, obj: OperatorStatus | None = None) -> tuple[str, ...]:
+        """Why, and what becomes of the work, are asked of who may set a status."""
+        asked = ("reason", "release") if self.has_change_permission(request, obj) else ()
+        return ("operator", "status", *asked, "last_status_change_at", "history")
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Events call it the operator's."""
@@ -189,7 +225,9 @@ class PresencePage(Page):
 
     def save_model(self, request: HttpRequest, obj: OperatorStatus, form: Any, change: bool) -> None:
         """The room that knows what follows for the work."""
-        grace.change_status(obj.operator_id, Status(form.cleaned_data["status"]), request.user.tenant)  # type: ignore[union-attr]
+        data, tenant = form.cleaned_data, request.user.tenant  # type: ignore[union-attr]
+        release = Release(data["release"] or Release.GRACE)
+        grace.change_status(obj.operator_id, Status(data["status"]), tenant, reason=data["reason"], release=release)
 
     @display(description="Status", ordering="status", label=STATUS_COLORS)
     def shown_status(self, row: OperatorStatus) -> str:
@@ -200,6 +238,15 @@ class PresencePage(Page):
     def held(self, row: Any) -> Any:
         """How many conversations they answer now."""
         return row.held_now
+
+    @display(description="History")
+    def history(self, row: OperatorStatus) -> SafeString:
+        """What they were last, for how long, and why; and the way to all of it."""
+        now = clock.now()
+        periods = PresencePeriod.objects.filter(operator_id=row.operator_id).select_related("actor").order_by("-started_at", "-pk")
+        lines = format_html_join("", "<li>{}</li>", ((_in_a_line(period, now),) for period in periods[:LINES]))
+        address = f"{reverse('admin:operators_presenceperiod_changelist')}?operator__id__exact={row.operator_id}"
+        return format_html('<ul>{}</ul><a class="text-primary-600 dark:text-primary-500" href="{}">All of it</a>', lines, address)
 
 
 @admin.register(Subscription)
@@ -234,6 +281,14 @@ def _change_account(operator_id: int, data: dict[str, Any], by: Operator) -> Non
         grace.dismiss(operator_id, by.tenant, by=by)
     if data["new_password"]:
         staff.set_password(operator_id, data["new_password"])
+
+
+def _in_a_line(period: PresencePeriod, now: datetime) -> str:
+    """A period of presence, for reading: what, how long, since when, who said so, and why."""
+    lasted, began = in_words((period.ended_at or now) - period.started_at), localize(localtime(period.started_at))
+    line = f"{period.status} for {lasted}, since {began}" if period.ended_at is None else f"{period.status} for {lasted}, from {began}"
+    author = f", by {period.actor}" if period.actor else ""
+    return f"{line}{author}: {period.reason}" if period.reason else f"{line}{author}"
 
 
 def _held(operator_id: OuterRef) -> Any:

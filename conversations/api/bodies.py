@@ -5,8 +5,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from convalloc.api.cursors import PageSize
 from convalloc.api.fields import Id, WholeNumber
-from conversations.api.pages import PageSize
+from conversations import grace
 from conversations.api.phones import PhoneNumber
 from operators.models import Status
 
@@ -73,11 +74,22 @@ class PhoneSearch(PageSize):
 
 
 class NewStatus(serializers.Serializer[Any]):
-    """The status an operator goes to."""
+    """The status an operator goes to, and why. `release`: when the work of who goes OFFLINE goes back to the queue."""
 
     status = serializers.ChoiceField(choices=Status.choices)
+    reason = serializers.CharField(default="", allow_blank=True, max_length=500, help_text="Kept in the history and in the event.")
+    release = serializers.ChoiceField(
+        choices=[release.value for release in grace.Release],
+        required=False,
+        help_text="With OFFLINE: after the `grace` period (unless told otherwise), or `now`, which is for managers.",
+    )
 
-    example = {"status": "OFFLINE"}
+    example = {"status": "OFFLINE", "reason": "end of shift", "release": "grace"}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "release" in attrs and attrs["status"] != Status.OFFLINE:
+            raise ValidationError({"release": ['"release" is only for the status OFFLINE']})
+        return attrs
 
 
 class InboxLimit(serializers.Serializer[Any]):

@@ -12,10 +12,11 @@ from convalloc.api.schema import documented
 from convalloc.errors import Missing
 from conversations import capacity, grace, statistics
 from conversations.api import bodies, shapes
+from conversations.grace import Release
 from operators import desk, presence
 from operators.api.doors import TenantDoor
-from operators.errors import NotSubscribed
-from operators.models import OperatorStatus, Status
+from operators.errors import NotSubscribed, RoleTooLow
+from operators.models import OperatorStatus, Role, Status
 from tenants.models import Inbox
 
 
@@ -35,13 +36,19 @@ class Operators(TenantDoor):
         """Whether an operator takes work."""
         return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
 
-    @documented(shapes.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing,))
+    @documented(shapes.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing, RoleTooLow))
     @status.mapping.put
     def change_status(self, request: Request, pk: str) -> Response:
-        """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it."""
+        """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it.
+
+        A manager may have all that the operator holds put back into the queue at once instead: `release: now`.
+        """
         operator_id = self.on_behalf_of(int(pk))
-        status = checked(bodies.NewStatus, request.data)["status"]
-        row = grace.change_status(operator_id, Status(status), self.caller.tenant)
+        wish = checked(bodies.NewStatus, request.data)
+        release = Release(wish.get("release", Release.GRACE))
+        if release is Release.NOW and not self.caller.is_manager:
+            raise RoleTooLow(needed=Role.MANAGER)
+        row = grace.change_status(operator_id, Status(wish["status"]), self.caller.tenant, reason=wish["reason"], release=release)
         return _status_answer(row, message="Operator status updated successfully")
 
     @documented(shapes.OperatorStats, refuses=(Missing,))

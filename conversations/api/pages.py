@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from rest_framework import serializers
 
 from convalloc import prepared
 from convalloc.api import cursors
-from convalloc.api.fields import WholeNumber
 from conversations.api import wire
 from conversations.priority import Weights
 from conversations.walk import View, beyond
@@ -51,19 +49,7 @@ CURSORS = {
 PINNED_INSTANT = 3  # its place among the parts of a priority cursor
 
 
-class PageSize(serializers.Serializer[Any]):
-    """How much, from where on: `limit`, `cursor`."""
-
-    limit = WholeNumber(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT, help_text="Rows of a page.")
-    cursor = serializers.CharField(
-        default="",
-        allow_blank=True,
-        max_length=cursors.MAX_LENGTH,
-        help_text="`next_cursor` of the page before; fits the same sort and filters only.",
-    )
-
-
-class PageRequest(PageSize):
+class PageRequest(cursors.PageSize):
     """How much of which order."""
 
     sort = serializers.ChoiceField(

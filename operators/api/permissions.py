@@ -55,6 +55,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "grace-period-expire-now": MANAGERS,
     "operator-capacity": SELF,
     "operator-change-capacity": MANAGERS,
+    "presence-timesheet": SELF,
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,

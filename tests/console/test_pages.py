@@ -148,7 +148,7 @@ def test_the_platforms_staff_see_no_customer(cast: Cast, platform: Operator, bro
 
     shown = {model.__name__: ids(browser.get(address(model))) for model in OURS}
 
-    assert {name for name, found in shown.items() if found} == {"Operator", "OperatorStatus", "Tenant"}
+    assert {name for name, found in shown.items() if found} == {"Operator", "OperatorStatus", "PresencePeriod", "Tenant"}
     assert shown["Operator"] == {platform.pk}
     assert shown["Tenant"] == {PLATFORM_TENANT_ID}
 

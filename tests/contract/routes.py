@@ -65,6 +65,7 @@ ROUTES = [
         body={"inboxes.0.inbox_id": INBOX},
         extra={"own_limit": 3, "inboxes": [{"limit": 2}]},
     ),
+    Route("presence-timesheet", "GET", "/operators/{operator}/presence"),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(

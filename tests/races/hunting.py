@@ -40,7 +40,9 @@ def force(luck: random.Random) -> dict[str, Any]:
 
 
 VARIED: dict[str, Words] = {
-    "operator-change-status": lambda luck: {"status": luck.choice([*Status.values, *[Status.AVAILABLE.value] * 4])},
+    "operator-change-status": lambda luck: luck.choice(
+        [{"status": "OFFLINE", "release": "now"}, *({"status": status} for status in [*Status.values, *[Status.AVAILABLE.value] * 4])]
+    ),
     "conversation-allocate": lambda luck: luck.choice([{}, {"count": 3}]),
     "conversation-manager-allocate": force,
     "conversation-reassign": force,

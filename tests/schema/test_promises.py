@@ -122,6 +122,7 @@ WORKING = [
             {"own_limit": 5, "inboxes": [{"inbox_id": cast.support.pk, "limit": 2}]},
         ),
     ),
+    Call("GET", "/operators/{id}/presence", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/presence", None)),
     Call("GET", "/inboxes", lambda cast: (cast.olga, "/inboxes", None)),
     Call("GET", "/labels", lambda cast: (cast.label() and cast.olga, "/labels", None)),
     Call("POST", "/labels", lambda cast: (cast.olga, "/labels", {"inbox_id": cast.support.pk, "name": "Refund", "color": "#112233"})),

@@ -77,6 +77,16 @@ def operator_status(cast: Cast) -> Row:
     return {"operator_id": insert("operators", specimen("operators", cast)), "status": "OFFLINE"}
 
 
+def presence_period(cast: Cast) -> Row:
+    return {
+        "operator_id": insert("operators", specimen("operators", cast)),
+        "status": "AWAY",
+        "reason": "lunch",
+        "actor_id": cast.mia.pk,
+        "started_at": timezone.now(),
+    }
+
+
 def subscription(cast: Cast) -> Row:
     return {"operator_id": cast.mia.pk, "inbox_id": cast.support.pk}
 
@@ -142,6 +152,7 @@ MAKERS = {
     "events": event,
     "operators": operator,
     "operator_status": operator_status,
+    "presence_periods": presence_period,
     "operator_inbox_subscriptions": subscription,
     "labels": label,
     "conversations": conversation,

@@ -35,6 +35,8 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "operator_known_role": ("operators", {"role": "KING"}),
     "operator_known_status": ("operator_status", {"status": "ASLEEP"}),
     "operator_of_platform_is_admin": ("operators", {"tenant_id": 0, "role": "OPERATOR"}),
+    "presence_known_status": ("presence_periods", {"status": "ASLEEP"}),
+    "presence_runs_forward": ("presence_periods", {"ended_at": LONG_AGO}),
     "resolved_exactly_with_a_time": ("conversations", {"state": "RESOLVED", "resolved_at": None}),
     "subscription_capacity_range": ("operator_inbox_subscriptions", {"capacity": 10_001}),
     "tenant_capacity_range": ("tenants", {"operator_capacity": 0}),
@@ -86,6 +88,7 @@ UNIQUE: dict[str, tuple[str, list[str]]] = {
     "label_once_per_conversation": ("conversation_labels", ["tenant_id", "conversation_id", "label_id"]),
     "one_open_assignment": ("assignments", ["tenant_id", "conversation_id"]),
     "one_open_grace_period": ("grace_period_assignments", ["tenant_id", "assignment_id"]),
+    "one_open_presence_period": ("presence_periods", ["tenant_id", "operator_id"]),
     "one_status_per_operator": ("operator_status", ["tenant_id", "operator_id"]),
     "operator_id_alone": ("operators", ["id"]),
     "operators_email_key": ("operators", ["email"]),
@@ -189,3 +192,13 @@ def test_what_has_ended_leaves_room_for_the_next(table: str, cast: Cast) -> None
             insert(table, row | {"ended_at": datetime.now(UTC) + timedelta(hours=1), "end_reason": LAST_REASON[table]})
 
         assert insert(table, row)
+
+
+def test_a_period_of_presence_that_has_ended_leaves_room_for_the_next(cast: Cast) -> None:
+    """The same control, where no reason says why it ended; it may have lasted for no time at all."""
+    with isolation.act_as(cast.tenant.pk):
+        row = specimen("presence_periods", cast)
+        for lasted in (timedelta(), timedelta(hours=1)):
+            insert("presence_periods", row | {"ended_at": row["started_at"] + lasted})
+
+        assert insert("presence_periods", row)
