@@ -14,13 +14,13 @@ from rest_framework.response import Response
 from convalloc import clock
 from convalloc.api import cursors
 from convalloc.api.bodies import checked
+from convalloc.api.cursors import PageSize
 from convalloc.api.envelope import listing, success
 from convalloc.api.fields import Id, WholeNumber
 from convalloc.api.schema import documented
 from convalloc.errors import Missing
 from conversations import grace
 from conversations.api import shapes, wire
-from conversations.api.pages import PageSize
 from conversations.errors import GraceEnded
 from conversations.models import GracePeriod
 from conversations.priority import Weights
