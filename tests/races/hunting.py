@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from conversations import grace, recalculation
+from conversations import expiry, recalculation
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Operator, Status
@@ -132,7 +132,7 @@ class Hunt:
 
     def beats(self) -> None:
         """What the beat does each minute, much more often; time passes for grace, and what is resolved gives way to something new."""
-        acts: list[Callable[[], Any]] = [grace.expire_due, recalculation.tick, self.an_hour_passes, self.customers_write]
+        acts: list[Callable[[], Any]] = [expiry.expire_due, recalculation.tick, self.an_hour_passes, self.customers_write]
         while not self.over.wait(0.05):
             for act in acts:
                 try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversations import allocation, grace, lifecycle, queue
+from conversations import allocation, expiry, grace, lifecycle, queue
 from conversations.models import Conversation
 from operators import staff
 from operators.models import Status
@@ -127,7 +127,7 @@ SPECS = {
     ),
     "expire and return": Spec(
         otto_left_an_hour_ago,
-        {"expire": lambda cast, row: grace.expire_due(), "return": returns},
+        {"expire": lambda cast, row: expiry.expire_due(), "return": returns},
         {("released 1", "done", "QUEUED"), ("released 0", "done", "Otto")},
     ),
 }
@@ -173,7 +173,7 @@ def orders(spec: Spec, *, locking: bool) -> Iterator[tuple[Order, End, str]]:
 
 def said(outcome: Any) -> str:
     """In a word."""
-    if isinstance(outcome, grace.Counts):
+    if isinstance(outcome, expiry.Counts):
         return f"released {outcome.released}"
     if isinstance(outcome, list):
         return f"{len(outcome)} given"
