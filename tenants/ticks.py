@@ -17,13 +17,13 @@ from tenants.models import PLATFORM_TENANT_ID, Tick
 
 # A tick that begins sooner than this after the last one is a double. Half, because a beat is never punctual to the second.
 # A tick that died leaves a beginning without an end, which is older than this when the beat rings again.
-APART = timedelta(seconds=settings.TICK_SECONDS / 2)
+APART = f"interval '{settings.TICK_SECONDS / 2} seconds'"
 # Compare and set: whoever waits here for a neighbour's insert or update, compares with what that one has written. A beginning
 # in the future, where the database's clock was set back, holds nobody up.
-BEGIN = """
+BEGIN = f"""
     INSERT INTO ticks AS t (tenant_id, task, began_at) VALUES (%(tenant_id)s, %(task)s, statement_timestamp())
     ON CONFLICT (tenant_id, task) DO UPDATE SET began_at = excluded.began_at
-     WHERE t.began_at NOT BETWEEN excluded.began_at - %(apart)s AND excluded.began_at + %(apart)s
+     WHERE t.began_at NOT BETWEEN excluded.began_at - {APART} AND excluded.began_at + {APART}
     RETURNING t.id
 """
 
@@ -59,7 +59,7 @@ def last(task: str, now: datetime) -> LastTick:
 
 def _begin(task: str) -> bool:
     with isolation.act_as(PLATFORM_TENANT_ID), connection.cursor() as cursor:
-        cursor.execute(BEGIN, {"tenant_id": PLATFORM_TENANT_ID, "task": task, "apart": APART})
+        cursor.execute(BEGIN, {"tenant_id": PLATFORM_TENANT_ID, "task": task})
         return cursor.fetchone() is not None
 
 

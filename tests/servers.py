@@ -4,11 +4,13 @@ Always its own: a DATABASE_URL in the developer's environment or .env is ignored
 and drop databases. It needs no running server, and leaves none behind.
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -46,3 +48,15 @@ def start_servers(config: pytest.Config) -> None:
         "ENV_FILE": "",
         "DEVELOPMENT": "true",
     }
+
+
+def as_role(role: str, password: str) -> str:
+    """The runtime database's URL for another role."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return url._replace(netloc=f"{role}:{password}@{url.hostname}:{url.port}").geturl()
+
+
+def superuser() -> str:
+    """The URL of the superuser of the tests' own server."""
+    passwords = json.loads((Path(os.environ["EMBEDDED_DIR"]) / "postgres" / "passwords.json").read_text())
+    return as_role("postgres", passwords["postgres"])
