@@ -23,8 +23,11 @@ from convalloc.embedded.valkey import Valkey
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Start the servers once, in the process that the developer started; xdist's workers inherit the addresses."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not number:
         start_servers(early_config)
+    else:  # a broker of its own, or the Celery worker of one test would take another's tasks, and answer for another's absence
+        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{2 + int(number) % 14}"
     yield
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from conversations import allocation, demo, grace
+from conversations import allocation, grace
 from conversations.doctor import examination
 from conversations.doctor.findings import Finding
 from operators.models import Status
@@ -34,16 +33,6 @@ def house(committed: None) -> Cast:
     with isolation.act_as(cast.tenant.pk):
         grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
     return cast
-
-
-@pytest.fixture
-def demonstration(committed: None) -> Iterator[None]:
-    """The demo house, whose ids come back to where they were for whoever seeds it next."""
-    demo.seed()
-    yield
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        for table in ("tenants", "inboxes", "operators", "labels", "conversations"):
-            owner.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000000)".encode())
 
 
 def break_it(cast: Cast, statement: str) -> None:

@@ -94,7 +94,7 @@ TO_LOOK_AT = {
     "a conversation without a log": Break(
         "DELETE FROM events WHERE subject_type = 'conversation' AND subject_id = " + WAITING, {"versions"}
     ),
-    "a log without a conversation": Break("UPDATE events SET subject_id = 999999999 WHERE subject_id = " + WAITING, {"versions", "fold"}),
+    "a log without a conversation": Break("UPDATE events SET subject_id = 999999999 WHERE subject_id = " + WAITING, {"versions"}),
     "a column that the log does not tell": Break("UPDATE conversations SET message_count = 7 WHERE id = " + WAITING, {"fold", "ranks"}),
     "a holder that the log does not tell": Break(
         "UPDATE events SET after = after - 'assigned_operator_id', before = before - 'assigned_operator_id'"
