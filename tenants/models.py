@@ -189,3 +189,20 @@ class Event(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.subject_type} {self.subject_id}"
+
+
+class Tick(TenantOwned):
+    """What the beat did last, a row for each of its tasks; tenants.ticks keeps them. They are the platform's."""
+
+    task = models.TextField()
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)  # the last end, which may be older than the last beginning: it works, or it died
+    counts = models.JSONField(db_default=models.Value({}, models.JSONField()))  # of the tick that ended
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "ticks"
+        constraints = [models.UniqueConstraint(fields=["tenant", "task"], name="one_tick_row_per_task")]
+
+    def __str__(self) -> str:
+        return f"{self.task} began at {self.began_at}"

@@ -90,6 +90,7 @@ UNIQUE: dict[str, tuple[str, list[str]]] = {
     "one_open_grace_period": ("grace_period_assignments", ["tenant_id", "assignment_id"]),
     "one_open_presence_period": ("presence_periods", ["tenant_id", "operator_id"]),
     "one_status_per_operator": ("operator_status", ["tenant_id", "operator_id"]),
+    "one_tick_row_per_task": ("ticks", ["tenant_id", "task"]),
     "operator_id_alone": ("operators", ["id"]),
     "operators_email_key": ("operators", ["email"]),
     "subscription_once": ("operator_inbox_subscriptions", ["tenant_id", "operator_id", "inbox_id"]),
