@@ -50,7 +50,7 @@ def send_home(tenant: Tenant, ids: list[int]) -> int:
     for operator_id in ids:
         with isolation.act_as(tenant.pk):
             if not presence.lock(operator_id).operator.is_active:
-                grace.change_status(operator_id, Status.OFFLINE, tenant, cause=CAUSE)
+                grace.change_status(operator_id, Status.OFFLINE, tenant, reason=CAUSE)
                 gone += 1
     return gone
 

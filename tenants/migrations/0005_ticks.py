@@ -5,7 +5,7 @@ from tenants import walls
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0003_ranking_progress")]
+    dependencies = [("tenants", "0004_grace_of_an_inbox")]
 
     operations = [
         migrations.CreateModel(
