@@ -9,6 +9,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -85,39 +87,48 @@ def test_expire_grace_periods_returns_what_is_due_and_says_how_many(cast: Cast) 
     assert cast.again(row).state == State.QUEUED
 
 
+@contextmanager
+def looping() -> Iterator[subprocess.Popen[str]]:
+    """`expire_grace_periods --loop`, after its first round; killed when the test did not end it."""
+    command = [sys.executable, "manage.py", "expire_grace_periods", "--loop", "--every", "0.2"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as loop:
+        try:
+            assert loop.stdout is not None
+            assert loop.stdout.readline().startswith("0 conversations")
+            yield loop
+        finally:
+            loop.kill()
+
+
+def until_queued(row: Conversation, cast: Cast) -> None:
+    """Return once the loop has released it."""
+    deadline = time.monotonic() + 30
+    while cast.again(row).state != State.QUEUED:
+        assert time.monotonic() < deadline, "the loop does nothing any more"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_expire_grace_periods_in_a_loop_needs_no_celery_and_ends_cleanly(number: int, committed: None) -> None:
     cast = assemble()
-    command = [sys.executable, "manage.py", "expire_grace_periods", "--loop", "--every", "0.2"]
 
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith("0 conversations")
-        row = overdue(cast)
-        while loop.stdout.readline().startswith("0 conversations"):
-            pass
+    with looping() as loop:
+        until_queued(overdue(cast), cast)
         loop.send_signal(number)
-        _, complaints = loop.communicate(timeout=30)
+        told, complaints = loop.communicate(timeout=30)
 
     assert (loop.returncode, complaints) == (0, "")
-    assert cast.again(row).state == State.QUEUED
+    assert "1 conversations returned" in told
 
 
 def test_the_loop_outlives_a_database_that_ends_its_session(committed: None) -> None:
     cast = assemble()
-    command = [sys.executable, "manage.py", "expire_grace_periods", "--loop", "--every", "0.2"]
 
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith("0 conversations")
+    with looping() as loop:
         with psycopg.connect(superuser(), autocommit=True) as postgres:
             others = "datname = current_database() AND usename = 'convalloc_app' AND pid <> ALL (%s)"
             postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}", [[own_session()]])
-        row = overdue(cast)
-        deadline = time.monotonic() + 30
-        while cast.again(row).state != State.QUEUED:
-            assert time.monotonic() < deadline, "it does nothing any more"
-            time.sleep(0.1)
+        until_queued(overdue(cast), cast)
         loop.terminate()
         loop.communicate(timeout=30)
 

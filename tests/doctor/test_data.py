@@ -10,7 +10,7 @@ from conversations.doctor import examination, remedies
 from conversations.doctor.chronicle import CHRONICLE
 from conversations.doctor.findings import Verdict, worst
 from conversations.doctor.invariants import INVARIANTS
-from conversations.models import Conversation
+from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Status
 from tenants import isolation
@@ -137,6 +137,25 @@ def test_what_can_be_mended_is_seen_and_mended_once_with_events(how: str, house:
     assert remedies.mend(examination.examine([house.tenant.pk])) == []
     assert events_of(house) == after
     invariants.assert_all(house)
+
+
+def test_a_remedy_looks_again_and_leaves_alone_what_is_well_by_now(house: Cast) -> None:
+    with isolation.act_as(house.tenant.pk):
+        period = GracePeriod.objects.get()
+    before = events_of(house)
+
+    stale = {
+        remedies.send_home: house.olga.pk,
+        remedies.close_pointless: period.pk,
+        remedies.welcome_back: house.otto.pk,
+        remedies.open_grace: house.olga.pk,
+        remedies.expire: period.pk,
+        remedies.catch_up: 1,
+    }
+    assert [remedy(house.tenant, [id_]) for remedy, id_ in stale.items()] == [0] * len(stale)
+
+    assert events_of(house) == before
+    assert found(house) == {}
 
 
 def test_every_invariant_is_seen_broken_by_some_test() -> None:
