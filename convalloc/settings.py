@@ -115,6 +115,7 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "DATABASE_CONN_MAX_AGE": (whole(0, 86400), None, "seconds a connection lives; empty: for ever, because a new one costs 4 ms a request"),
     "REDIS_URL": (server_url("redis", "rediss", "redis+socket"), "", "Celery's broker; empty: the embedded server"),
     "EMBEDDED_DIR": (str, "", "folder of the embedded servers' data; empty: var/ beside manage.py"),
+    "TICK_SECONDS": (whole(2, 60), 60, "seconds from one ring of the beat to the next: what is due is done within one and a moment"),
     "LOG_LEVEL": (log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
     "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
@@ -313,17 +314,25 @@ GRACE_PERIOD_MINUTES: int = S["GRACE_PERIOD_MINUTES"]
 MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
 
 # --- background work (the beat table is in convalloc/celery.py) ----------------------------------
-TICK_SECONDS = 60  # from one ring of the beat to the next: a deadline is met to the minute
+TICK_SECONDS: int = S["TICK_SECONDS"]
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
-CELERY_TASK_ACKS_LATE = True  # every task is idempotent: a killed worker's task runs again
-CELERY_TASK_TIME_LIMIT = 120  # seconds; a round is bounded, so that longer means stuck
-CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_TASK_ACKS_LATE = True  # every task is idempotent: what a killed worker had in hand is delivered again
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # what was too big for one child would kill the next one too; the tick takes up what is left
+CELERY_TASK_SOFT_TIME_LIMIT = 90  # seconds; twice a task's own turn (45): the transaction rolls back and the log says where it was
+CELERY_TASK_TIME_LIMIT = 120  # seconds; for what does not even listen to that: the child is killed, and the next tick goes on
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a worker takes what it can begin at once; what waits, waits for whoever is free first
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# The API never waits for an absent broker: one attempt (left out, it is three in six seconds); the next tick catches up.
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0, "socket_connect_timeout": 1}  # seconds
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # the broker may come up last
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # and stay away for a weekend (left out, a worker ends after 100 attempts)
+CELERY_TASK_PUBLISH_RETRY = False  # the API does not wait for an absent broker: the next tick does what was not sent
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 0,  # one attempt to connect (left out, it is three in six seconds)
+    "socket_connect_timeout": 1,  # seconds
+    "socket_timeout": 2,  # seconds; a stopped broker takes a request and never answers. Longer than the 1 s that a worker's BRPOP waits
+    # Seconds until a killed worker's message goes to another one. Over CELERY_TASK_TIME_LIMIT, or what still runs would run twice.
+    "visibility_timeout": 300,
+}
 
 # --- pages and logs ---------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -15,7 +15,6 @@ from tenants.models import Tenant
 from tenants.ranking import Walk
 
 BATCH = 1000  # rows of one short transaction: a pick waits for one at most
-TURN_SECONDS = 45.0  # of a task: the next tick goes on where this one stopped, before Celery takes it for stuck
 
 Progress = Callable[[int], object]
 
@@ -111,10 +110,12 @@ class Counts(NamedTuple):
     reranked: int = 0
 
 
-def tick(limit: int = 5000) -> Counts:
-    """For every tenant: flag at most `limit` rows that crossed the delay cap, rank anew after a change of weights. Harmless to repeat."""
+def tick(limit: int = 5000, until: float = math.inf) -> Counts:
+    """For every tenant: flag at most `limit` rows that crossed the delay cap, rank anew after a change of weights.
+
+    Harmless to repeat. It ends at `until` (of time.monotonic): the next tick goes on.
+    """
     flagged = reranked = 0
-    until = time.monotonic() + TURN_SECONDS
 
     def flag(tenant_id: int) -> None:
         nonlocal flagged
@@ -127,7 +128,7 @@ def tick(limit: int = 5000) -> Counts:
 
     tenants = rounds.all_tenants()
     try:
-        rounds.visit(tenants, flag)
+        rounds.visit(tenants, flag, until)
     finally:
-        rounds.visit(tenants, rank)
+        rounds.visit(tenants, rank, until)
     return Counts(flagged, reranked)
