@@ -1,0 +1,69 @@
+"""The API's server in production: granian, which says that it will stop before it does. `python -m convalloc.server --help`
+
+At SIGTERM granian closes its door at once, answers what it has begun, and ends. Whoever sends work, and has not noticed yet,
+meets a closed door. So /health/ready turns red first, and every answer asks its client to hang up; the door closes after
+SHUTDOWN_DELAY_SECONDS, in which everything that comes is answered. A second signal ends the wait.
+"""
+
+import os
+import signal
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
+
+from django.conf import settings
+from granian.constants import Interfaces
+from granian.server import MPServer
+
+from convalloc.api import leaving
+
+BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
+KILL_SECONDS = 20  # after the door has closed; who has not answered by then, will not
+
+
+class Server(MPServer):
+    """granian, with the announcement before its end. It has hooks for after the end only."""
+
+    def startup(self, *args: object) -> None:
+        """Start. A worker that is told before it can listen ignores it, which it inherits from here; the default would kill it."""
+        signal.signal(leaving.SIGNAL, signal.SIG_IGN)
+        super().startup(*args)
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Tell every worker, let the load balancer notice, then stop as granian does."""
+        for worker in self.wrks:
+            if worker.is_alive():
+                os.kill(worker.inner.pid, leaving.SIGNAL)
+        self.main_loop_interrupt.clear()
+        self.main_loop_interrupt.wait(settings.SHUTDOWN_DELAY_SECONDS)
+        super().shutdown(exit_code)
+
+
+def main() -> None:
+    """Serve until a signal."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
+    parser = ArgumentParser(prog="python -m convalloc.server", formatter_class=ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=settings.PORT, help="TCP port")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes; one for each core that this one may use")
+    parser.add_argument("--blocking-threads", type=int, default=BLOCKING_THREADS, help="requests that a worker answers at once")
+    parser.add_argument("application", nargs="?", default="convalloc.wsgi:application", help="module:name")
+    chosen = parser.parse_args()
+    server = Server(
+        chosen.application,
+        address=chosen.host,
+        port=chosen.port,
+        interface=Interfaces.WSGI,
+        workers=chosen.workers,
+        blocking_threads=chosen.blocking_threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=KILL_SECONDS,
+    )
+    server.serve()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()
