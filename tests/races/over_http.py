@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,17 +49,25 @@ def served(application: str, folder: Path) -> Iterator[int]:
 class Caller:
     """A keep-alive connection, and who calls through it unless told otherwise. For one thread."""
 
-    def __init__(self, port: int, operator: Operator) -> None:
+    def __init__(self, port: int, operator: Operator, patience: float = PATIENCE_SECONDS) -> None:
         self.operator = operator
-        self._line = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+        self._line = socket.create_connection(("127.0.0.1", port), timeout=patience)
 
     def call(self, method: str, path: str, body: Any = None, as_: Operator | None = None) -> Answer:
         """One call under /api/v1; the body goes as JSON."""
+        self.send(method, path, body, as_)
+        return self.receive(method)
+
+    def send(self, method: str, path: str, body: Any = None, as_: Operator | None = None, **headers: str) -> None:
+        """Ask."""
         payload = b"" if body is None else orjson.dumps(body)
-        facts = {"X-Operator-Id": (as_ or self.operator).pk, "Content-Type": "application/json", "Content-Length": len(payload)}
+        facts = {"X-Operator-Id": (as_ or self.operator).pk, "Content-Type": "application/json", "Content-Length": len(payload)} | headers
         head = "".join(f"{name}: {value}\r\n" for name, value in (production.BEHIND_THE_PROXY | facts).items())
         # In one piece: who is refused before the body was read, loses the connection when it comes later (http.client sends it so).
         self._line.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n{head}\r\n".encode() + payload)
+
+    def receive(self, method: str) -> Answer:
+        """Wait for the answer to what was asked."""
         response = HTTPResponse(self._line, method=method)
         response.begin()
         raw = response.read()
@@ -70,6 +79,11 @@ class Caller:
 
     def close(self) -> None:
         """Hang up."""
+        self._line.close()
+
+    def reset(self) -> None:
+        """Break off without a goodbye: the other end hears of a reset."""
+        self._line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._line.close()
 
 
