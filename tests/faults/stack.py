@@ -170,6 +170,11 @@ class Stack:
         assert self.valkey.process is not None
         self.valkey.process.send_signal(signal.SIGSTOP)
 
+    def thaw_broker(self) -> None:
+        """Let it go on."""
+        assert self.valkey.process is not None
+        self.valkey.process.send_signal(signal.SIGCONT)
+
     def broker(self) -> redis.Redis:
         """A client of the broker."""
         return redis.Redis.from_url(self.valkey.url())
@@ -182,8 +187,7 @@ class Stack:
             self.start_database()
         if self.valkey.process is None:
             self.valkey.start()
-        assert self.valkey.process is not None
-        self.valkey.process.send_signal(signal.SIGCONT)
+        self.thaw_broker()
         for program in self.programs:
             if program not in programs:
                 program.kill()

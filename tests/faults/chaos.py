@@ -1,0 +1,183 @@
+"""A run: clients work while things go wrong; then all is healed, the queue is emptied, and history, log and rows are compared."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from random import Random
+
+import psycopg
+from django.db import DatabaseError, InterfaceError, connection
+
+from convalloc import clock
+from convalloc.errors import OutcomeUnknown
+from conversations.models import Assignment, Conversation
+from operators.models import PresencePeriod
+from tenants import eventlog, isolation
+from tenants.models import Event
+from tests.conftest import assemble
+from tests.faults.checker import Verdict, check
+from tests.faults.clients import Client, Ground
+from tests.faults.history import Call, Entry, Outcome, Period, Rows, Shown
+from tests.faults.mischief import Fault, Target
+from tests.faults.stack import PATIENCE_SECONDS, Stack
+
+CLIENTS = 12
+UNRESOLVED = 40  # conversations at any time: few, so that the clients meet
+BREATH_SECONDS = 0.5  # between two faults
+# In no order of locks: whoever is in the way is passed by, and meets it the next time.
+AN_HOUR_PASSES = """
+    UPDATE grace_period_assignments SET opened_at = opened_at - interval '1 hour', expires_at = expires_at - interval '1 hour'
+     WHERE id IN (SELECT id FROM grace_period_assignments WHERE tenant_id = %s AND ended_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+class Chaos:
+    """One run on a stack that is whole. `port`: of the API that the clients call; the stack's own without it."""
+
+    def __init__(self, stack: Stack, seed: int, port: int | None = None) -> None:
+        self.stack, self.cast, self.luck = stack, assemble(), Random(seed)
+        operators = [self.cast.olga, self.cast.otto, self.cast.operator(), self.cast.operator()]
+        self.ground = Ground(port or stack.port, operators, self.cast.mia, [], [], [], threading.Event())
+        self.done: Counter[str] = Counter()  # faults
+        self.seconds_to_recover = 0.0
+        self.drained = 0
+        self._moved = threading.Condition()
+
+    # --- the run ------------------------------------------------------------------------------------
+
+    def run(self, faults: Iterable[Fault]) -> None:
+        """Let all of these happen while the clients work, in this order."""
+        target = Target(self.stack, self.cast.tenant.pk, self.luck, self.resets)
+        with self.a_day_at_work():
+            time.sleep(BREATH_SECONDS)
+            for fault in faults:
+                fault(target)
+                self.done[fault.__name__] += 1
+                time.sleep(BREATH_SECONDS)
+
+    def resets(self, seconds: float) -> None:
+        """Clients break off their calls for so long."""
+        self.ground.resets.set()
+        time.sleep(seconds)
+        self.ground.resets.clear()
+
+    @contextmanager
+    def a_day_at_work(self) -> Iterator[None]:
+        """In here clients call, customers write, and time passes. Everybody has gone home afterwards."""
+        over = threading.Event()
+        clients = [Client(f"client-{number}", self.ground, Random(self.luck.random())) for number in range(CLIENTS)]
+        acts = [lambda client=client: client.work(over) for client in clients]
+        threads = [threading.Thread(target=act, daemon=True) for act in [*acts, lambda: self.customers_write(over)]]
+        self.write()
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(PATIENCE_SECONDS)
+        assert not any(thread.is_alive() for thread in threads), "somebody is still at work"
+
+    def customers_write(self, over: threading.Event) -> None:
+        """New conversations in the place of those that are resolved."""
+        while not over.wait(0.1):
+            with suppress(psycopg.OperationalError):
+                self.look()
+                self.write()
+        connection.close()
+
+    def look(self) -> None:
+        """What the clients know of the queue; and an hour passes for whoever keeps work over an absence."""
+        rows = self.stack.command(
+            "SELECT id, assigned_operator_id FROM conversations WHERE tenant_id = %s AND state <> 'RESOLVED'", self.cast.tenant.pk
+        )
+        self.ground.waiting[:] = [pk for pk, holder in rows if holder is None]
+        self.ground.held[:] = [(pk, holder) for pk, holder in rows if holder is not None]
+        self.stack.command(AN_HOUR_PASSES, self.cast.tenant.pk)
+
+    def write(self) -> None:
+        """As many as are missing, until one fails."""
+        for _ in range(UNRESOLVED - len(self.ground.waiting) - len(self.ground.held)):
+            if self.create().outcome is not Outcome.OK:
+                return
+
+    def create(self) -> Call:
+        """A customer writes. It is a call as any other, past HTTP."""
+        id_, began, shown = f"customer-{len(self.ground.history)}", time.monotonic(), tuple[Shown, ...]()
+        try:
+            with eventlog.caused_by(None, id_):
+                row = self.cast.conversation()
+            outcome, shown = Outcome.OK, (Shown(row.pk, row.state, row.assigned_operator_id, row.version),)
+        except OutcomeUnknown:
+            outcome = Outcome.UNKNOWN
+        except (DatabaseError, InterfaceError):
+            outcome = Outcome.FAIL
+        if outcome is not Outcome.OK:
+            connection.close()
+        call = Call(id_, "create", began, time.monotonic(), outcome, shown=shown)
+        self.ground.history.append(call)
+        return call
+
+    # --- afterwards ---------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Start what does not run, and let the product itself take back what is held: everybody leaves, and an hour passes."""
+        began, manager = time.monotonic(), Client("healer", self.ground, self.luck)
+        self.stack.heal(self.stack.api, self.stack.worker, self.stack.beat)
+        for operator in self.ground.operators:
+            assert_ok(manager.set_status(operator, "OFFLINE"))
+        self.stack.until(self.everything_waits)
+        self.seconds_to_recover = time.monotonic() - began
+        for operator in self.ground.operators:
+            assert_ok(manager.set_status(operator, "AVAILABLE"))
+        manager.hang_up()
+
+    def everything_waits(self) -> bool:
+        """Whether nobody holds anything."""
+        self.look()
+        return not self.ground.held
+
+    def drain(self) -> None:
+        """Hand out and resolve all that waits."""
+        self.look()
+        olga, client, waiting = self.cast.olga, Client("drain", self.ground, self.luck), set(self.ground.waiting)
+        while given := assert_ok(client.ask("allocate", olga, operator_id=olga.pk, count=100)).shown:
+            for shown in given:
+                waiting.remove(shown.conversation)
+                assert_ok(client.ask("resolve", olga, conversation_id=shown.conversation))
+                self.drained += 1
+        client.hang_up()
+        assert not waiting, f"nobody can be given {waiting}"
+
+    def judge(self) -> Verdict:
+        """What the checker finds."""
+        with isolation.act_as(self.cast.tenant.pk):
+            log = Event.objects.values_list("pk", "kind", "subject_id", "before", "after", "request_id")
+            conversations = Conversation.objects.values_list("pk", "state", "assigned_operator_id", "version")
+            held = Assignment.objects.filter(ended_at=None).values_list("conversation_id", "operator_id")
+            presence = PresencePeriod.objects.order_by("pk").values_list("operator_id", "status", "started_at")
+            rows = Rows(
+                tuple(Shown(*row) for row in conversations),
+                tuple(held),
+                tuple(Period(operator, status, clock.instant(since)) for operator, status, since in presence),
+            )
+            return check(self.ground.history, [Entry(*event) for event in log], rows)
+
+    def report(self, verdict: Verdict) -> str:
+        """For a person: the figures, and how each kind of call ended."""
+        history = self.ground.history
+        outcomes = Counter(call.outcome.value for call in history)
+        figures = [f"{len(history)} operations: {dict(outcomes)}", f"faults: {dict(self.done)}"]
+        figures += [f"{name} {len(found)}" for name, found in vars(verdict).items()]
+        figures += [f"{self.seconds_to_recover:.1f} s until everything waited again, {self.drained} handed out and resolved"]
+        said = Counter((call.act, call.said) for call in history)
+        return "\n".join([*figures, *(f"{number:7} {act}: {how}" for (act, how), number in sorted(said.items()))]) + "\n"
+
+
+def assert_ok(call: Call) -> Call:
+    """Nothing is wrong any more: nobody may be refused."""
+    assert call.outcome is Outcome.OK, f"{call} after all was healed"
+    return call
