@@ -24,7 +24,6 @@ from tests.faults.mischief import Fault, Target
 from tests.faults.stack import PATIENCE_SECONDS, Stack
 
 CLIENTS = 12
-UNRESOLVED = 40  # conversations at any time: few, so that the clients meet
 BREATH_SECONDS = 0.5  # between two faults
 # In no order of locks: whoever is in the way is passed by, and meets it the next time.
 AN_HOUR_PASSES = """
@@ -34,16 +33,18 @@ AN_HOUR_PASSES = """
 
 
 class Chaos:
-    """One run on a stack that is whole. `port`: of the API that the clients call; the stack's own without it."""
+    """One run on a stack that is whole, with so many unresolved conversations at any time: few, so that the clients meet.
 
-    def __init__(self, stack: Stack, seed: int, port: int | None = None) -> None:
+    port: of the API that the clients call; the stack's own without it.
+    """
+
+    def __init__(self, stack: Stack, seed: int, port: int | None = None, rows: int = 40) -> None:
         self.stack, self.cast, self.luck = stack, assemble(), Random(seed)
         operators = [self.cast.olga, self.cast.otto, self.cast.operator(), self.cast.operator()]
         self.ground = Ground(port or stack.port, operators, self.cast.mia, [], [], [], threading.Event())
-        self.done: Counter[str] = Counter()  # faults
-        self.seconds_to_recover = 0.0
+        self.faults: list[tuple[str, float, float]] = []  # from when to when
+        self.rows, self.seconds_to_recover = rows, 0.0
         self.drained = 0
-        self._moved = threading.Condition()
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -53,15 +54,22 @@ class Chaos:
         with self.a_day_at_work():
             time.sleep(BREATH_SECONDS)
             for fault in faults:
+                began = time.monotonic()
                 fault(target)
-                self.done[fault.__name__] += 1
                 time.sleep(BREATH_SECONDS)
+                self.faults.append((fault.__name__, began, time.monotonic()))
 
-    def resets(self, seconds: float) -> None:
-        """Clients break off their calls for so long."""
+    def resets(self) -> None:
+        """Clients break off their calls, until some have."""
+        unheard = self.unheard
         self.ground.resets.set()
-        time.sleep(seconds)
+        self.stack.until(lambda: self.unheard > unheard + CLIENTS // 3)
         self.ground.resets.clear()
+
+    @property
+    def unheard(self) -> int:
+        """How many calls ended without an answer."""
+        return sum(call.outcome is Outcome.UNKNOWN for call in self.ground.history)
 
     @contextmanager
     def a_day_at_work(self) -> Iterator[None]:
@@ -100,7 +108,7 @@ class Chaos:
 
     def write(self) -> None:
         """As many as are missing, until one fails."""
-        for _ in range(UNRESOLVED - len(self.ground.waiting) - len(self.ground.held)):
+        for _ in range(self.rows - len(self.ground.waiting) - len(self.ground.held)):
             if self.create().outcome is not Outcome.OK:
                 return
 
@@ -170,11 +178,18 @@ class Chaos:
         """For a person: the figures, and how each kind of call ended."""
         history = self.ground.history
         outcomes = Counter(call.outcome.value for call in history)
-        figures = [f"{len(history)} operations: {dict(outcomes)}", f"faults: {dict(self.done)}"]
+        figures = [f"{len(history)} operations: {dict(outcomes)}"]
         figures += [f"{name} {len(found)}" for name, found in vars(verdict).items()]
         figures += [f"{self.seconds_to_recover:.1f} s until everything waited again, {self.drained} handed out and resolved"]
         said = Counter((call.act, call.said) for call in history)
-        return "\n".join([*figures, *(f"{number:7} {act}: {how}" for (act, how), number in sorted(said.items()))]) + "\n"
+        calls = [f"{number:7} {act}: {how}" for (act, how), number in sorted(said.items())]
+        return "\n".join([*figures, *self.around_the_faults(), *calls]) + "\n"
+
+    def around_the_faults(self) -> Iterator[str]:
+        """How long each lasted, and how the calls ended that ended in it."""
+        for name, began, ended in self.faults:
+            meanwhile = Counter(call.outcome.value for call in self.ground.history if began <= call.ended < ended)
+            yield f"{ended - began:7.1f} s {name}: {dict(meanwhile)}"
 
 
 def assert_ok(call: Call) -> Call:

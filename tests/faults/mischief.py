@@ -20,7 +20,7 @@ class Target(NamedTuple):
     stack: Stack
     tenant_id: int
     luck: Random
-    resets: Callable[[float], None]  # clients break off their calls for so many seconds
+    resets: Callable[[], None]  # clients break off their calls
 
 
 Fault = Callable[[Target], None]
@@ -94,7 +94,7 @@ def freeze_the_broker(target: Target) -> None:
 
 def reset_connections(target: Target) -> None:
     """Clients go away in the middle of their calls."""
-    target.resets(SHORTLY_SECONDS)
+    target.resets()
 
 
 ALL: tuple[Fault, ...] = (

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.faults.chaos import Chaos
 from tests.faults.checker import Verdict
 from tests.faults.history import Outcome
 from tests.faults.stack import Stack
+from tests.races.over_http import WITHOUT_LOCKS
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 SEED = int(os.environ.get("CHAOS_SEED", "0"))
@@ -25,6 +27,19 @@ def doctor(stack: Stack, tenant_id: int) -> None:
     command = [sys.executable, "manage.py", "doctor", "--strict", "--tenant", str(tenant_id)]
     done = subprocess.run(command, cwd=production.BASE, env=stack.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def forgetful(stack: Stack) -> Iterator[None]:
+    """PostgreSQL says that it keeps what it has not written down yet."""
+    stack.command("ALTER SYSTEM SET synchronous_commit = off")
+    stack.command("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    stack.command("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        stack.command("ALTER SYSTEM RESET ALL")
+        stack.command("SELECT pg_reload_conf()")
 
 
 def faults(chaos: Chaos) -> Iterator[mischief.Fault]:
@@ -55,3 +70,21 @@ def test_whatever_goes_wrong_nothing_is_lost_nothing_is_doubled_and_nobody_was_t
     }
     assert {call.outcome for call in chaos.ground.history} == set(Outcome)
     doctor(stack, chaos.cast.tenant.pk)
+
+
+def test_control_a_database_that_keeps_less_than_it_promises_is_found_out(stack: Stack) -> None:
+    stack.heal(stack.api)
+    chaos = Chaos(stack, SEED)
+
+    with forgetful(stack):
+        chaos.run([mischief.crash_the_database])
+
+    assert chaos.judge().lost
+
+
+def test_control_an_api_without_row_locks_is_found_out(stack: Stack) -> None:
+    stack.heal()
+    chaos = Chaos(stack, SEED, stack.start_api("api without locks", WITHOUT_LOCKS), rows=4)
+
+    with chaos.a_day_at_work():
+        stack.until(lambda: chaos.judge().doubled)
