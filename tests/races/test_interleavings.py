@@ -241,7 +241,7 @@ def test_whenever_a_neighbours_allocation_fails_nobody_is_told_that_nothing_wait
 
 
 def test_control_without_the_second_look_somebody_is_told_so(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "WAITING", "SELECT false")
+    monkeypatch.setattr(queue, "WAITING", "SELECT WHERE false")
 
     assert any(end == ("Failed", "nothing waits", "QUEUED") for _, end, _ in orders(A_FAILURE_AND_AN_ALLOCATION, locking=True))
 

@@ -148,7 +148,7 @@ def test_who_waits_for_the_last_row_is_told_that_nothing_waits_only_once_it_is_g
 
 
 def test_control_without_the_second_look_a_locked_row_reads_as_an_empty_queue(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "WAITING", "SELECT false")
+    monkeypatch.setattr(queue, "WAITING", "SELECT WHERE false")
     cast = assemble()
     last = cast.conversation()
 
