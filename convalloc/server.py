@@ -5,8 +5,11 @@ meets a closed door. So /health/ready turns red first, and every answer asks its
 SHUTDOWN_DELAY_SECONDS, in which everything that comes is answered. A second signal ends the wait.
 """
 
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
 
 from django.conf import settings
@@ -16,25 +19,33 @@ from granian.server import MPServer
 from convalloc.api import leaving
 
 BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
+INSIST_SECONDS = 0.5  # from one SIGTERM to the next, until a worker has heard it
 KILL_SECONDS = 20  # after the door has closed; who has not answered by then, will not
 
 
 class Server(MPServer):
     """granian, with the announcement before its end. It has hooks for after the end only."""
 
-    def startup(self, *args: object) -> None:
-        """Start. A worker that is told before it can listen ignores it, which it inherits from here; the default would kill it."""
-        signal.signal(leaving.SIGNAL, signal.SIG_IGN)
-        super().startup(*args)
-
     def shutdown(self, exit_code: int = 0) -> None:
         """Tell every worker, let the load balancer notice, then stop as granian does."""
-        for worker in self.wrks:
-            if worker.is_alive():
-                os.kill(worker.inner.pid, leaving.SIGNAL)
+        leaving.announce()
         self.main_loop_interrupt.clear()
         self.main_loop_interrupt.wait(settings.SHUTDOWN_DELAY_SECONDS)
+        threading.Thread(target=self._insist, daemon=True).start()
         super().shutdown(exit_code)
+
+    def _insist(self) -> None:
+        """Tell the workers again and again. granian tells each of them once, and one that is at work may not hear it.
+
+        Its main thread sleeps in a lock while others work, and misses the signal now and then; it would be killed after
+        KILL_SECONDS, with whatever it has begun by then.
+        """
+        workers = list(self.wrks)
+        while True:
+            time.sleep(INSIST_SECONDS)
+            for worker in workers:
+                if worker.is_alive():
+                    os.kill(worker.inner.pid, signal.SIGTERM)
 
 
 def main() -> None:
@@ -47,6 +58,7 @@ def main() -> None:
     parser.add_argument("--blocking-threads", type=int, default=BLOCKING_THREADS, help="requests that a worker answers at once")
     parser.add_argument("application", nargs="?", default="convalloc.wsgi:application", help="module:name")
     chosen = parser.parse_args()
+    multiprocessing.set_start_method("fork")  # what is announced here is seen in what was forked from here
     server = Server(
         chosen.application,
         address=chosen.host,

@@ -1,24 +1,22 @@
-"""Whether this process is about to stop. convalloc.server tells its workers by a signal; they show it to whoever sends them work."""
+"""Whether this process is about to stop. convalloc.server says so, and its workers show it to whoever sends them work."""
 
-import signal
-import threading
+import mmap
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-SIGNAL = signal.SIGUSR1
-_announced = threading.Event()
+# One byte that a process shares with those that it forks.
+_near = mmap.mmap(-1, 1)
 
 
-def listen() -> None:
-    """From now on the signal announces the end. Only a main thread can listen; in another nobody will be told."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(SIGNAL, lambda *_: _announced.set())
+def announce() -> None:
+    """From now on the end is near, here and in every process that was forked from this one."""
+    _near[0] = 1
 
 
 def is_near() -> bool:
     """Whether the end was announced: everything is still answered, but nothing more should be sent here."""
-    return _announced.is_set()
+    return _near[0] == 1
 
 
 class HangUp:

@@ -18,6 +18,7 @@ from tests.faults.stack import PATIENCE_SECONDS, Stack
 from tests.races.over_http import Caller
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
+PROBE_SECONDS = 0.5  # clients are much faster than it is
 
 
 class Balancer:
@@ -28,7 +29,6 @@ class Balancer:
         self.answers: list[int] = []
         self.failures: list[str] = []
         self.red = threading.Event()
-        self.closed = threading.Event()
         self._threads = [threading.Thread(target=act, daemon=True) for act in [self._probe, *[self._work] * clients]]
         for thread in self._threads:
             thread.start()
@@ -41,7 +41,7 @@ class Balancer:
 
     def _probe(self) -> None:
         while (said := ready(self.port)) == "":
-            time.sleep(0.05)
+            time.sleep(PROBE_SECONDS)
         self.last_probe = said
         self.red.set()
 
@@ -51,6 +51,7 @@ class Balancer:
                 self._use_a_line()
             except (OSError, HTTPException) as problem:
                 self.failures.append(repr(problem))
+                time.sleep(0.01)
 
     def _use_a_line(self) -> None:
         """Ask, until the server asks to hang up."""
