@@ -21,6 +21,12 @@ class Walk(NamedTuple):
     version: int
 
 
+def is_done() -> bool:
+    """Whether a walk by the weights of now has reached its end. Under the tenant's lock, which it takes."""
+    tenant = tuning.lock()
+    return tenant.ranked_version == tenant.weights_version
+
+
 def begin(now: datetime) -> tuple[Walk, Tenant]:
     """Start the one walk of the bound tenant; its row stays locked to the end of the transaction. Raises Missing, RankingRuns."""
     tenant = tuning.lock()

@@ -1,5 +1,6 @@
 """Recalculating while people work: short transactions, and a pick that runs into one waits instead of hearing "empty"."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from conversations import allocation, queue, recalculation
 from conversations.models import Conversation
 from tenants import isolation
+from tenants.models import Event, Tenant
 from tests.conftest import assemble
 from tests.races.crowd import Call, acting, until_waiting
 
@@ -50,6 +52,23 @@ def test_a_batch_waits_for_a_conversation_that_is_being_changed_and_loses_none_o
 
     assert recalculating.done() == 1
     assert cast.again(row).credit == row.credit * 50
+
+
+def test_whoever_waits_to_rank_anew_what_a_neighbour_has_just_ranked_tells_nobody_of_it(committed: None) -> None:
+    cast = assemble()
+    cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        Tenant.objects.filter(pk=cast.tenant.pk).update(weights_version=2)
+
+    with isolation.act_as(cast.tenant.pk):
+        Tenant.objects.filter(pk=cast.tenant.pk).update(ranked_version=2)  # as the last step of a walk
+        Conversation.objects.update(ranked_under=2)
+        late = Call(lambda: recalculation.catch_up(cast.tenant.pk, math.inf))
+        until_waiting(late)
+
+    assert late.done() == 0
+    with isolation.act_as(cast.tenant.pk):
+        assert not Event.objects.filter(kind="tenant.priorities_recalculated").exists()
 
 
 def test_the_tick_passes_over_what_somebody_holds(committed: None) -> None:
