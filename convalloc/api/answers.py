@@ -80,7 +80,9 @@ def translate(problem: IntegrityError) -> DomainError | None:
 def is_passing(problem: DatabaseError | InterfaceError) -> bool:
     """Whether the database is away or busy, rather than asked something wrong."""
     sqlstate = getattr(problem.__cause__, "sqlstate", None)
-    return sqlstate is None or sqlstate in PASSING_FAULTS or sqlstate.startswith("08")
+    if sqlstate in PASSING_FAULTS:  # whatever its class: a session that was ended for idling is an InternalError
+        return True
+    return isinstance(problem, OperationalError | InterfaceError) and (sqlstate is None or sqlstate.startswith("08"))
 
 
 def unavailable() -> Response:
@@ -156,7 +158,7 @@ def _away(request: HttpRequest, problem: BaseException | None) -> HttpResponse |
     """503 for a database that is away or busy. Retry-After only where nothing can have been done: a client may obey it blindly."""
     if isinstance(problem, OutcomeUnknown) and request.method not in SAFE:
         return _outside_views(request, _refusal(problem))
-    if isinstance(problem, OutcomeUnknown) or (isinstance(problem, OperationalError | InterfaceError) and is_passing(problem)):
+    if isinstance(problem, OutcomeUnknown) or (isinstance(problem, DatabaseError | InterfaceError) and is_passing(problem)):
         return _outside_views(request, unavailable())
     return None
 
