@@ -1,0 +1,90 @@
+"""Two beats, four workers, and every task sent ten times at once: what is to be done is done once."""
+
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from convalloc.celery import app
+from conversations.models import GracePeriod
+from tenants import isolation
+from tenants.models import Event, Tenant
+from tests.conftest import Cast, assemble
+from tests.conversations import invariants
+from tests.faults.program import Program
+from tests.faults.stack import Stack
+from tests.faults.test_worker_and_beat import are_released, is_ranked, overdue
+
+pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
+ROWS = 20
+TIMES = 10
+ONCE = Counter({"conversation.requeued": ROWS, "grace.expired": ROWS, "tenant.priorities_recalculated": 1})
+WORKER = "import django; django.setup(); from convalloc.celery import app; app.worker_main(['worker', '--concurrency', '1'])"
+# Correctness may not rest on the row that keeps a doubled beat from working twice.
+UNGUARDED = WORKER.replace("app.worker", "from tenants import ticks; ticks.once = lambda task, work: work(); app.worker")
+UNLOCK = "from django.db.backends.signals import connection_created as made; from tests.races.guards import unlock; made.connect(unlock)"
+UNLOCKED = UNGUARDED.replace("app.worker", f"{UNLOCK}; app.worker")
+
+
+def workers(stack: Stack, code: str) -> list[Program]:
+    """Four that run this."""
+    return [stack.program(f"worker {number}", [sys.executable, "-c", code]) for number in range(4)]
+
+
+def send_everything(stack: Stack, cast: Cast) -> None:
+    """Each task ten times."""
+    tasks: dict[str, list[int]] = {"expire_grace_periods": [], "keep_ranks": [], "rank_anew": [cast.tenant.pk]}
+    with app.connection_for_write(stack.valkey.url()) as line:
+        for name, values in list(tasks.items()) * TIMES:
+            app.send_task(f"conversations.tasks.{name}", values, connection=line)
+
+
+def waiting(stack: Stack) -> int:
+    """How many sessions stand at a lock."""
+    ((number,),) = stack.command("SELECT count(*) FROM pg_stat_activity WHERE usename = 'convalloc_app' AND wait_event_type = 'Lock'")
+    return int(number)
+
+
+def is_done(stack: Stack) -> bool:
+    """Whether no message waits in the broker, and no worker has one in hand."""
+    with stack.broker() as broker:
+        return (broker.llen("celery"), broker.hlen("unacked")) == (0, 0)
+
+
+def events_of_everything_ten_times(stack: Stack, code: str, meet: int) -> tuple[Cast, Counter[str]]:
+    """What the log tells of it. `meet`: so many sessions stand at what is to be released before any of them may go on."""
+    stack.heal()
+    with stack.broker() as broker:
+        broker.flushall()
+    cast = assemble()
+    rows = overdue(cast, ROWS)
+    with isolation.act_as(cast.tenant.pk):
+        last = Event.objects.latest("pk").pk
+        Tenant.objects.filter(pk=cast.tenant.pk).update(priority_alpha=0.8, weights_version=2)
+    send_everything(stack, cast)
+
+    with stack.locked("SELECT FROM conversations WHERE tenant_id = %s ORDER BY id FOR NO KEY UPDATE", cast.tenant.pk):
+        for program in (*workers(stack, code), stack.beat, stack.second_beat):
+            program.start()
+        stack.until(lambda: waiting(stack) >= meet)
+    stack.until(lambda: are_released(cast, rows) and is_ranked(cast) and is_done(stack))
+
+    stack.heal()
+    with isolation.act_as(cast.tenant.pk):
+        assert not GracePeriod.objects.filter(ended_at=None).exists()
+        return cast, Counter(Event.objects.filter(pk__gt=last).values_list("kind", flat=True))
+
+
+@pytest.mark.parametrize(("code", "meet"), [(WORKER, 1), (UNGUARDED, 3)], ids=["the product", "without the row of the tick"])
+def test_nothing_is_done_twice(stack: Stack, code: str, meet: int) -> None:
+    cast, told = events_of_everything_ten_times(stack, code, meet)
+
+    assert told == ONCE
+    invariants.assert_all(cast)
+
+
+def test_control_without_locks_it_is_told_twice(stack: Stack) -> None:
+    told: Any = events_of_everything_ten_times(stack, UNLOCKED, 3)[1]
+
+    assert told - ONCE
