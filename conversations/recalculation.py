@@ -15,6 +15,7 @@ from tenants.models import Tenant
 from tenants.ranking import Walk
 
 BATCH = 1000  # rows of one short transaction: a pick waits for one at most
+TURN_SECONDS = 45.0  # of a task: the next tick goes on where this one stopped, before Celery takes it for stuck
 
 Progress = Callable[[int], object]
 
@@ -112,17 +113,22 @@ class Counts(NamedTuple):
     reranked: int = 0
 
 
-def tick(limit: int = 5000, until: float = math.inf) -> Counts:
-    """For every tenant: flag at most `limit` rows that crossed the delay cap, rank anew after a change of weights.
+def tick(limit: int = 5000) -> Counts:
+    """For every tenant: flag what crossed the delay cap, `limit` rows at a time, and rank anew after a change of weights.
 
-    Harmless to repeat. It ends at `until` (of time.monotonic): the next tick goes on.
+    Harmless to repeat. Flagging ends after half of a turn: what a long outage left over is left to the next ticks.
     """
     flagged = reranked = 0
+    began = time.monotonic()
+    until = began + TURN_SECONDS
 
     def flag(tenant_id: int) -> None:
         nonlocal flagged
-        with isolation.act_as(tenant_id):
-            flagged += queue.flag_saturated(Tenant.objects.get(pk=tenant_id), limit)
+        rows = limit
+        while rows == limit and time.monotonic() < began + TURN_SECONDS / 2:
+            with isolation.act_as(tenant_id):
+                rows = queue.flag_saturated(Tenant.objects.get(pk=tenant_id), limit)
+            flagged += rows
 
     def rank(tenant_id: int) -> None:
         nonlocal reranked
@@ -130,7 +136,7 @@ def tick(limit: int = 5000, until: float = math.inf) -> Counts:
 
     tenants = rounds.all_tenants()
     try:
-        rounds.visit(tenants, flag, until)
+        rounds.visit(tenants, flag)
     finally:
-        rounds.visit(tenants, rank, until)
+        rounds.visit(tenants, rank)
     return Counts(flagged, reranked)

@@ -5,28 +5,23 @@ import time
 from celery import shared_task
 
 from conversations import expiry, recalculation
+from conversations.recalculation import TURN_SECONDS
 from tenants import ticks
-
-TURN_SECONDS = 45.0  # of a task: the next tick goes on where this one stopped, long before Celery takes it for stuck
 
 
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return ticks.once("expire_grace_periods", lambda: expiry.expire_due(until=_turn())._asdict())
+    return ticks.once("expire_grace_periods", lambda: expiry.expire_due(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task
 def keep_ranks() -> dict[str, int]:
     """Flag conversations that crossed the delay cap; rank anew what changed weights left behind."""
-    return ticks.once("keep_ranks", lambda: recalculation.tick(until=_turn())._asdict())
+    return ticks.once("keep_ranks", lambda: recalculation.tick()._asdict())
 
 
 @shared_task
 def rank_anew(tenant_id: int) -> dict[str, int]:
     """Rank a queue anew right after its weights changed. The tick does the same: nothing is lost when this never runs."""
-    return {"reranked": recalculation.catch_up(tenant_id, _turn())}
-
-
-def _turn() -> float:
-    return time.monotonic() + TURN_SECONDS
+    return {"reranked": recalculation.catch_up(tenant_id, time.monotonic() + TURN_SECONDS)}

@@ -1,5 +1,6 @@
-"""The API is told to stop while it is at work: nobody who was let in goes away without an answer."""
+"""The API is told to stop while it is at work: nobody who was let in goes away without an answer. Or it is killed."""
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +16,7 @@ from tests.conftest import Answer, Cast, assemble
 from tests.faults.asking import SESSIONS, ask
 from tests.faults.program import Program
 from tests.faults.stack import PATIENCE_SECONDS, Stack
+from tests.races.crowd import Call
 from tests.races.over_http import Caller
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
@@ -129,6 +131,25 @@ def test_control_somebody_goes_away_without_an_answer(stack: Stack, cast: Cast, 
     balancer.join()
 
     assert balancer.failures
+
+
+def test_a_worker_of_the_api_that_was_killed_is_replaced_and_its_act_was_not_done(stack: Stack, cast: Cast) -> None:
+    stack.heal(stack.api)
+    row = cast.conversation()
+    claim = {"operator_id": cast.olga.pk, "conversation_id": row.pk}
+    before = stack.api.children()
+
+    with stack.locked("SELECT FROM conversations WHERE id = %s FOR UPDATE", row.pk):
+        claiming = Call(lambda: ask(stack.port, cast.olga, "POST", "/conversations/claim", claim))
+        stack.await_waiting("conversations")
+        for worker in before:
+            os.kill(worker, SIGKILL)
+        lost = claiming.done()
+    stack.until(lambda: len(set(stack.api.children()) - set(before)) == len(before) and ready(stack.port) == "")
+
+    assert isinstance(lost, OSError | HTTPException), lost
+    assert cast.again(row).state == State.QUEUED
+    assert ask(stack.port, cast.olga, "POST", "/conversations/claim", claim).status == 200
 
 
 def is_open(port: int) -> bool:

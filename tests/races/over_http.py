@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,9 +69,9 @@ class Caller:
 
     def receive(self, method: str) -> Answer:
         """Wait for the answer to what was asked."""
-        response = HTTPResponse(self._line, method=method)
-        response.begin()
-        raw = response.read()
+        with closing(HTTPResponse(self._line, method=method)) as response:
+            response.begin()
+            raw = response.read()
         return Answer(response.status, orjson.loads(raw), response.headers, raw)
 
     def post(self, path: str, **body: Any) -> Answer:
