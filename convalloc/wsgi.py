@@ -4,6 +4,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from convalloc import celery as celery  # a task that a request sends finds its broker through this
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 
 application = get_wsgi_application()
