@@ -9,7 +9,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test bench reset lint fmt lock
+.PHONY: help run dev test bench hunt reset lint fmt lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -26,6 +26,9 @@ test: $(VENV)/.test  ## the whole suite, on servers that it starts itself (ARGS=
 
 bench: $(VENV)/.test  ## how fast it is, on servers that it starts itself (ARGS="--only pick --size 100000"; docs/benchmarks.md)
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+hunt: $(VENV)/.test  ## a minute of every write at once, on few rows: no deadlock, no 5xx (HUNT_SECONDS=600: longer)
+	@HUNT_SECONDS=$${HUNT_SECONDS:-60} $(PY) -m pytest tests/races/test_deadlocks.py -rP $(ARGS)
 
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded

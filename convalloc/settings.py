@@ -313,6 +313,7 @@ GRACE_PERIOD_MINUTES: int = S["GRACE_PERIOD_MINUTES"]
 MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
 
 # --- background work (the beat table is in convalloc/celery.py) ----------------------------------
+TICK_SECONDS = 60  # from one ring of the beat to the next: a deadline is met to the minute
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
 CELERY_TASK_ACKS_LATE = True  # every task is idempotent: a killed worker's task runs again
@@ -320,7 +321,9 @@ CELERY_TASK_TIME_LIMIT = 120  # seconds; a round is bounded, so that longer mean
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_PUBLISH_RETRY = False  # the API never waits for an absent broker; the next tick catches up
+# The API never waits for an absent broker: one attempt (left out, it is three in six seconds); the next tick catches up.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0, "socket_connect_timeout": 1}  # seconds
 
 # --- pages and logs ---------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -344,7 +347,11 @@ NAVIGATION = {  # the console's sidebar: group, then (name, icon, page)
         ("Grace periods", "hourglass_top", "conversations_graceperiod"),
         ("Assignments", "assignment_ind", "conversations_assignment"),
     ],
-    "People": [("Presence", "person_check", "operators_operatorstatus"), ("Operators", "group", "operators_operator")],
+    "People": [
+        ("Presence", "person_check", "operators_operatorstatus"),
+        ("Who was there", "history_toggle_off", "operators_presenceperiod"),
+        ("Operators", "group", "operators_operator"),
+    ],
     "Organisation": [
         ("Inboxes", "inbox", "tenants_inbox"),
         ("Labels", "label", "labels_label"),

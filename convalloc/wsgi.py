@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from convalloc import celery as celery  # a task that a request sends finds its broker through this
+from convalloc import celery as celery  # a task that is sent without it goes to Celery's default broker, not to ours
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 

@@ -1,42 +1,40 @@
-"""Grace: an operator who goes offline keeps the work for a while; who does not come back, loses it to the queue.
+"""Grace: an operator who goes offline keeps the work for a while. What the clock takes from them is conversations.expiry's affair."""
 
-Deadlines are rows, not timers. Only the database's clock decides. An expiry re-checks status, assignment and deadline
-under the operator's and the conversation's locks: whoever returned first, keeps the work.
-"""
-
-from typing import NamedTuple
+from datetime import timedelta
+from enum import Enum
 
 from convalloc import clock
+from convalloc.errors import Missing
 from conversations import deadlines, lifecycle, queue
+from conversations.errors import GraceEnded
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
 from operators import presence, staff
 from operators.models import Operator, OperatorStatus, Status
-from tenants import isolation, rounds
 from tenants.models import Tenant
 
 EndReason = GracePeriod.EndReason
 
 
-class Counts(NamedTuple):
-    """What a round of expiry did: conversations returned to the queue, and periods that had become pointless."""
+class Release(Enum):
+    """When the work of who goes offline goes back to the queue."""
 
-    released: int = 0
-    closed: int = 0
-
-    def __add__(self, other: object) -> "Counts":
-        assert isinstance(other, Counts)
-        return Counts(self.released + other.released, self.closed + other.closed)
+    GRACE = "grace"  # unless they come back in time
+    NOW = "now"
 
 
-def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: str = "") -> OperatorStatus:
+def change_status(
+    operator_id: int, status: Status, tenant: Tenant, *, reason: str = "", release: Release = Release.GRACE
+) -> OperatorStatus:
     """Set an operator's status, and what follows for the work they hold: OFFLINE opens grace, anything else ends it.
 
-    Raises Missing.
+    Released now, it goes back to the queue at once, also from somebody who was OFFLINE before. Raises Missing.
     """
-    row, changed = presence.change(operator_id, status, cause=cause)
-    if changed and status == Status.OFFLINE:
-        open_for(operator_id, tenant, reason=cause or "offline")
+    row, changed = presence.change(operator_id, status, reason=reason)
+    if status == Status.OFFLINE and release is Release.NOW:
+        take_back(operator_id, tenant, reason=reason or "offline")
+    elif changed and status == Status.OFFLINE:
+        open_for(operator_id, tenant, reason=reason or "offline")
     elif changed:
         cancel_for(operator_id)
     return row
@@ -45,17 +43,24 @@ def change_status(operator_id: int, status: Status, tenant: Tenant, *, cause: st
 def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
     """Close an account: nobody signs in with it, and what it held goes the way of an absence. Raises Missing, OwnRights."""
     operator = staff.change(operator_id, by=by, is_active=False)
-    change_status(operator_id, Status.OFFLINE, tenant, cause="account_closed")
+    change_status(operator_id, Status.OFFLINE, tenant, reason="account_closed")
     return operator
 
 
 def open_for(operator_id: int, tenant: Tenant, *, reason: str = "offline") -> int:
     """Open a period for each conversation that the operator holds and that has none; their number. Under the operator's lock."""
-    held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
-    locked = [row.pk for row in queue.lock_many(held) if row.assigned_operator_id == operator_id]
+    locked = [row.pk for row in _lock_held(operator_id)]
     graced = GracePeriod.objects.filter(conversation_id__in=locked, ended_at__isnull=True).values("assignment_id")
     assignments = Assignment.objects.filter(conversation_id__in=locked, ended_at__isnull=True).exclude(pk__in=graced)
     return len(deadlines.open_for(assignments, tenant, clock.now(), reason=reason))
+
+
+def take_back(operator_id: int, tenant: Tenant, *, reason: str) -> int:
+    """A manager's deallocation of all that the operator holds, each with its full waiting credit; how many. Under the operator's lock."""
+    held = _lock_held(operator_id)
+    for row in held:
+        lifecycle.requeue(row, lifecycle.step("deallocate", row), tenant, clock.now(), cause=reason)
+    return len(held)
 
 
 def cancel_for(operator_id: int) -> int:
@@ -64,41 +69,47 @@ def cancel_for(operator_id: int) -> int:
     return deadlines.close(list(rows), EndReason.RETURNED, clock.now())
 
 
-def expire_due(limit: int = 500) -> Counts:
-    """Return to the queue what is due, over all tenants, in rounds of at most `limit` rows, a transaction each.
+def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
+    """Let an operator keep the conversation for so much longer: from its deadline, or from now where that has passed.
 
-    Harmless to call twice, ten times, or at the same time from many workers.
+    Raises Missing, GraceEnded.
     """
-    total = Counts()
-
-    def expire(tenant_id: int) -> None:
-        nonlocal total
-        found = limit
-        while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
-            with isolation.act_as(tenant_id):
-                done, found = _expire_round(Tenant.objects.get(pk=tenant_id), limit)
-            total += done
-
-    rounds.visit(rounds.with_due_grace(), expire)
-    return total
+    queue.lock(_find(period_id).conversation_id)
+    period = _open(period_id)
+    return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
 
 
-def _expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
-    """What was done about the next `limit` periods that are due, and how many of them there were."""
-    open_and_due = GracePeriod.objects.filter(ended_at__isnull=True, expires_at__lte=clock.now())
-    suspects = list(open_and_due.order_by("expires_at", "pk")[:limit])
-    status = presence.lock_many({row.operator_id for row in suspects})
-    conversations = {row.pk: row for row in queue.lock_many({row.conversation_id for row in suspects})}
+def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversation:
+    """Do not wait for the deadline: the conversation goes back to the queue as if the clock had taken it.
 
+    Raises Missing, GraceEnded.
+    """
+    found = _find(period_id)
+    presence.lock(found.operator_id)
+    conversation = queue.lock(found.conversation_id)
+    period = _open(period_id)
     now = clock.now()
-    counts = Counts()
-    for period in open_and_due.filter(pk__in=[row.pk for row in suspects]).order_by("pk"):  # once more: now under the locks
-        conversation = conversations[period.conversation_id]
-        if status[period.operator_id].status != Status.OFFLINE:
-            counts += Counts(closed=deadlines.close([period], EndReason.RETURNED, now))
-        elif not Assignment.objects.filter(pk=period.assignment_id, conversation_id=conversation.pk, ended_at__isnull=True).exists():
-            counts += Counts(closed=deadlines.close([period], EndReason.ASSIGNMENT_ENDED, now))
-        else:
-            lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause="grace_expired")
-            counts += Counts(released=deadlines.close([period], EndReason.EXPIRED, now))
-    return counts, len(suspects)
+    requeued = lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause=reason or EndReason.EXPIRED)
+    deadlines.close([period], EndReason.EXPIRED, now)
+    return requeued
+
+
+def _find(period_id: int) -> GracePeriod:
+    row = GracePeriod.objects.filter(pk=period_id).first()
+    if row is None:
+        raise Missing(what="Grace period")
+    return row
+
+
+def _open(period_id: int) -> GracePeriod:
+    """As it is now, under the locks."""
+    row = _find(period_id)
+    if row.ended_at is not None:
+        raise GraceEnded(end_reason=row.end_reason)
+    return row
+
+
+def _lock_held(operator_id: int) -> list[Conversation]:
+    """What the operator holds, locked. Under the operator's lock nothing is added to it."""
+    held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
+    return [row for row in queue.lock_many(held) if row.assigned_operator_id == operator_id]

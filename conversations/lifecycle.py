@@ -38,6 +38,8 @@ END_REASON = {
     "move": Assignment.EndReason.MOVED,
     "expire": Assignment.EndReason.GRACE_EXPIRED,
 }
+# What an act that is one statement tells of a row; braces hold SQL.
+CHANGED = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
 
 
 class Override(NamedTuple):

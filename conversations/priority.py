@@ -17,8 +17,9 @@ therefore serves both. With beta = 0 waiting counts nothing: credit is delay_cap
 rank = -credit, score = alpha * effective / delay_cap.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tenants.models import Tenant
 
@@ -120,28 +121,61 @@ class Weights:
         reach = f"at most {spell(most)} of waiting" if most <= self.delay_cap else "any time of waiting"
         return f"A message counts like {spell(numerator // denominator)} of waiting; a newcomer can overtake {reach}; {cap}."
 
-    # The same formulas in SQL. Arguments are SQL expressions; the weights are whole numbers and stand in the text.
-
-    def credit_sql(self, message_count: str) -> str:
-        """`credit`. numeric, because the product can pass 2^63; div() is exact and rounds down."""
+    @property
+    def in_sql(self) -> "InSql":
+        """The formulas in SQL, with these weights in their text."""
         numerator, denominator = self.message_worth
-        return f"div({numerator}::numeric * least({message_count}, {self.message_cap}), {denominator})::bigint"
+        return InSql(
+            numerator=numerator,
+            denominator=denominator,
+            message_cap=self.message_cap,
+            delay_cap=self.delay_cap,
+            waiting_counts=self.waiting_counts,
+            score_numerator=self.beta or self.alpha,
+            score_denominator=self.delay_cap * WEIGHT_DECIMALS,
+        )
 
-    def rank_sql(self, credit: str, waits_from: str, saturated: str) -> str:
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The weights as parameters of what NAMED spells."""
+        return asdict(self.in_sql)
+
+
+@dataclass(frozen=True, slots=True)
+class InSql:
+    """The same formulas in SQL. Arguments are SQL expressions; the numbers stand in the text, or are named there."""
+
+    numerator: Any
+    denominator: Any
+    message_cap: Any
+    delay_cap: Any
+    waiting_counts: Any
+    score_numerator: Any
+    score_denominator: Any
+
+    def credit(self, message_count: str) -> str:
+        """`credit`. numeric, because the product can pass 2^63; div() is exact and rounds down."""
+        return f"div({self.numerator}::numeric * least({message_count}, {self.message_cap}), {self.denominator})::bigint"
+
+    def rank(self, credit: str, waits_from: str, saturated: str) -> str:
         """`rank`."""
         since_epoch = f"(extract(epoch FROM {waits_from}) * 1000000)::bigint"
         return f"(CASE WHEN {saturated} THEN 0 ELSE {self.waiting_counts} * {since_epoch} END - {credit})"
 
-    def effective_sql(self, credit: str, waits_from: str, now: str) -> str:
+    def effective(self, credit: str, waits_from: str, now: str) -> str:
         """`effective`."""
         waited = f"(extract(epoch FROM {now} - {waits_from}) * 1000000)::bigint"
         return f"({credit} + {self.waiting_counts} * greatest(0, least({waited}, {self.delay_cap})))"
 
-    def score_sql(self, effective: str) -> str:
+    def score(self, effective: str) -> str:
         """`score`, of an expression for `effective`."""
-        return f"round(({effective} * {self.beta or self.alpha})::numeric / {self.delay_cap * WEIGHT_DECIMALS}, {SHOWN_DECIMALS})"
+        return f"round(({effective} * {self.score_numerator})::numeric / {self.score_denominator}, {SHOWN_DECIMALS})"
 
     @property
-    def delay_cap_sql(self) -> str:
+    def delay_cap_interval(self) -> str:
         """The delay cap as an interval."""
-        return f"interval '{self.delay_cap} microseconds'"
+        return f"({self.delay_cap} * interval '1 microsecond')"
+
+
+# For statements that serve every tenant: their parameters are `Weights.parameters`. Only the numerator can pass 2^63.
+NAMED = InSql(**{field.name: f"%({field.name})s::{'numeric' if field.name == 'numerator' else 'bigint'}" for field in fields(InSql)})

@@ -6,7 +6,7 @@ what a decision rests on is read after the lock. FOR NO KEY UPDATE throughout, b
 need not wait.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from convalloc.errors import Missing
 from conversations.capacity import HAS_ROOM
 from conversations.errors import QueueBusy
 from conversations.models import Conversation
-from conversations.priority import Weights
+from conversations.priority import NAMED, Weights
 from conversations.states import State
 from operators import desk
 from operators.errors import NotYourInbox
@@ -26,40 +26,44 @@ from operators.models import Operator
 from tenants import isolation
 from tenants.models import Tenant
 
-# What an operator gave back a moment ago comes to them last; braces hold the tenant's cool-down in minutes.
+# What an operator gave back a moment ago comes to them last.
 COOLING = """ARRAY(
     SELECT a.conversation_id FROM assignments a
      WHERE a.tenant_id = %(tenant_id)s AND a.operator_id = %(operator_id)s AND a.end_reason = 'released'
-       AND a.ended_at > statement_timestamp() - interval '{minutes} minutes')"""
-FIRST_LOOK = 16  # candidates: more than the neighbours that pick at the same time
+       AND a.ended_at > statement_timestamp() - %(cooldown_minutes)s * interval '1 minute')"""
+NOT_COOLING = f"c.id <> ALL ({COOLING})"
+ANYTHING = "true"
+FIRST_LOOK = 8  # candidates: more than the neighbours whose picks overlap, each for milliseconds
 MOST_WAITS = 100  # neighbours that one pick waits for in turn, each for milliseconds
 
-# The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.Weights.
+# The best of an inbox is the first of four heads, each one index probe; braces hold SQL of priority.NAMED.
 #   1 by rank: the bulk                    2 saturated: flagged by the tick, by credit alone
 #   3 crossed the cap since the last tick  4 from the future: a sender's clock is ahead, their waiting counts 0
-# 3 and 4 are read whole and sorted, which is why the tick keeps 3 short; when it is late, only more is read.
+# 3 and 4 are read whole and sorted, which is why the tick keeps 3 short; when it is late, only more is read. Head 1 says in
+# a way that no index serves what sets it apart from them: nearly all rows fit, and the planner, who cannot know that
+# before it sees the tenant's cap, would otherwise read them all and sort them.
 HEADS = """
     SELECT h.*
       FROM operator_inbox_subscriptions s
       CROSS JOIN LATERAL (
         (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
-            AND c.waits_from > {now} - {delay_cap} AND c.waits_from <= {now} AND {eligible}
-          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+            AND {now} - c.waits_from < {delay_cap} AND c.waits_from - {now} <= interval '0' AND {eligible}
+          ORDER BY c.rank, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND c.saturated AND {eligible}
-          ORDER BY c.rank, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.rank, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
             AND c.waits_from <= {now} - {delay_cap} AND {eligible}
-          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT {look})
         UNION ALL
         (SELECT c.id, c.waits_from, {effective} FROM conversations c
           WHERE c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id AND c.state = 'QUEUED' AND NOT c.saturated
             AND c.waits_from > {now} AND {eligible}
-          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT %(look)s)
+          ORDER BY c.credit DESC, c.waits_from, c.id LIMIT {look})
       ) h
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room}
 """
@@ -68,36 +72,42 @@ WAITING = """
         SELECT 1 FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
          WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible})
 """
+# For a pick's message: a scan of an index in its order marks what it finds dead, a bitmap does not, and meets it again and
+# again. Picks and ticks leave much that is dead just where the next pick looks.
+IN_ORDER, IN_ANY_WAY = ("SET LOCAL enable_bitmapscan = off", "SET LOCAL enable_bitmapscan = on")
 # The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
 # LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
 PICK = """
     WITH heads AS MATERIALIZED (
-        SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT %(look)s
+        SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT {look}
     )
     SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
      WHERE c.state = 'QUEUED'
      ORDER BY h.effective DESC, h.waits_from, h.id
-     LIMIT 1 FOR NO KEY UPDATE OF c {when_locked}
+     LIMIT {most} FOR NO KEY UPDATE OF c {when_locked}
 """
+# Where a conversation stands, of rows `c`, then `batch`, then `placed p`; the parameters are those of `placing`.
+WAITS_FROM = """CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at) ELSE c.last_message_at END"""
+PLACED = f"""
+        SELECT *, {NAMED.credit("message_count")} AS credit,
+               waits_from <= statement_timestamp() - {NAMED.delay_cap_interval} AS saturated FROM batch"""
+PLACE = f"""
+               waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, ranked_under = %(version)s,
+               rank = {NAMED.rank("p.credit", "p.waits_from", "p.saturated")},
+               priority_score = {NAMED.score(NAMED.effective("p.credit", "p.waits_from", "statement_timestamp()"))}"""
 # The columns come out of the locking select itself: it returns them as they are after a wait for the lock.
-RERANK = """
+RERANK = f"""
     WITH batch AS MATERIALIZED (
-        SELECT c.id, c.message_count,
-               CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at)
-                    ELSE c.last_message_at END AS waits_from
-          FROM conversations c
-         WHERE c.tenant_id = %(tenant_id)s AND {which} LIMIT %(limit)s FOR NO KEY UPDATE {when_locked}
-    ), placed AS (
-        SELECT id, waits_from, {credit} AS credit, waits_from <= statement_timestamp() - {delay_cap} AS saturated FROM batch
-    ), reranked AS (
-        UPDATE conversations c
-           SET waits_from = p.waits_from, credit = p.credit, saturated = p.saturated, rank = {rank}, priority_score = {score},
-               ranked_under = %(version)s
+        SELECT c.id, c.message_count, {WAITS_FROM} AS waits_from FROM conversations c
+         WHERE c.tenant_id = %(tenant_id)s AND {{which}} LIMIT %(limit)s FOR NO KEY UPDATE {{when_locked}}
+    ), placed AS ({PLACED}), reranked AS (
+        UPDATE conversations c SET {PLACE}
           FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state <> 'RESOLVED'
         RETURNING c.id
     )
     SELECT count(*), max(id) FROM reranked
 """
+HOLD = "SELECT FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s) ORDER BY c.id FOR NO KEY UPDATE"
 WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
 LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
 
@@ -133,6 +143,12 @@ def lock_many(conversation_ids: Iterable[int]) -> list[Conversation]:
     return list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=list(conversation_ids)).order_by("pk"))
 
 
+def hold_many(conversation_ids: Sequence[int]) -> None:
+    """The locks of `lock_many`, for a statement that reads the rows itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(conversation_ids)})
+
+
 def find(conversation_id: int) -> Conversation:
     """The conversation, not locked: for looking at. Raises Missing."""
     row = Conversation.objects.filter(pk=conversation_id).first()
@@ -149,62 +165,70 @@ def find_visible(conversation_id: int, operator: Operator) -> Conversation:
     return row
 
 
-def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None) -> Conversation | None:
+def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None, *, wait: bool = True) -> Conversation | None:
     """The best queued conversation of the operator's inboxes at this instant, locked; None when nothing waits.
 
     Inboxes of which the operator may hold no more do not count; what they released a moment ago comes last.
     Candidates that a neighbour holds are passed over. A row that is merely locked does not make the queue empty:
     when all that waits is locked, this waits for the neighbour (up to the role's lock_timeout) and looks again.
+    Without `wait` it takes what is free or nothing: for those who hold a conversation already.
     Raises QueueBusy when neighbours were faster every time.
     """
-    row = _lock_best(operator_id, tenant, at, not_cooling(tenant))
-    if row is None and _ask(f"SELECT cardinality({COOLING.format(minutes=tenant.cooldown_minutes)})", operator_id):
-        row = _lock_best(operator_id, tenant, at, "true")
+    row = _lock_best(operator_id, tenant, at, NOT_COOLING, wait)
+    if row is None and _ask(f"SELECT cardinality({COOLING})", operator_id, tenant):
+        row = _lock_best(operator_id, tenant, at, ANYTHING, wait)
     return row
 
 
-def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str) -> Conversation | None:
+def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str, wait: bool) -> Conversation | None:
     for look in (FIRST_LOOK, settings.MAX_CONVERSATION_FETCH):
         if row := _pick(operator_id, tenant, at, look, "SKIP LOCKED", eligible):
             return row
+    if not wait:
+        return None
     for _ in range(MOST_WAITS):
-        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id):
+        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id, tenant):
             return None
         if row := _pick(operator_id, tenant, at, 1, "", eligible):  # one row: it waits for one neighbour at a time
             return row
     raise QueueBusy
 
 
-def _ask(statement: str, operator_id: int) -> Any:
+def _ask(statement: str, operator_id: int, tenant: Tenant) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id})
+        cursor.execute(statement, asking(operator_id, tenant))
         (answer,) = cursor.fetchone()
     return answer
 
 
 def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when_locked: str, eligible: str) -> Conversation | None:
-    statement = pick_sql(tenant, "statement_timestamp()" if at is None else "%(at)s::timestamptz", when_locked, eligible)
-    parameters = {"tenant_id": isolation.current_tenant_id(), "operator_id": operator_id, "look": look, "at": at}
+    statement = pick_sql("statement_timestamp()" if at is None else "%(at)s::timestamptz", look, when_locked, eligible)
     # A row that a neighbour took since the snapshot is passed over, yet stays locked by us. Without a pick, the savepoint
     # lets go of such rows: whoever waits next while holding them could meet their new holder in a deadlock.
     savepoint = transaction.savepoint()
-    row = next(iter(Conversation.objects.raw(statement, parameters)), None)
+    row = next(iter(Conversation.objects.raw(statement, asking(operator_id, tenant) | {"at": at})), None)
     if row is None:
         transaction.savepoint_rollback(savepoint)
     return row
 
 
-def pick_sql(tenant: Tenant, now: str, when_locked: str, eligible: str) -> str:
-    """PICK with a tenant's weights; its parameters are `tenant_id`, `operator_id`, `look`, and what `now` and `eligible` name."""
-    weights = Weights.of(tenant)
-    effective = weights.effective_sql("c.credit", "c.waits_from", now)
-    heads = HEADS.format(now=now, delay_cap=weights.delay_cap_sql, effective=effective, has_room=HAS_ROOM, eligible=eligible)
-    return PICK.format(heads=heads, when_locked=when_locked)
+def pick_sql(now: str, look: int, when_locked: str, eligible: str, most: str = "1") -> str:
+    """PICK, for an instant in SQL, of `most` rows among the first so many of each head; its parameters are those of `asking`."""
+    heads = HEADS.format(
+        now=now,
+        delay_cap=NAMED.delay_cap_interval,
+        effective=NAMED.effective("c.credit", "c.waits_from", now),
+        has_room=HAS_ROOM,
+        eligible=eligible,
+        look=look,
+    )
+    return PICK.format(heads=heads, look=look, when_locked=when_locked, most=most)
 
 
-def not_cooling(tenant: Tenant) -> str:
-    """The condition on `c` that the operator did not give it back a moment ago."""
-    return f"c.id <> ALL ({COOLING.format(minutes=tenant.cooldown_minutes)})"
+def asking(operator_id: int, tenant: Tenant) -> dict[str, Any]:
+    """Who asks the queue, and under which weights."""
+    whose = {"tenant_id": tenant.pk, "operator_id": operator_id, "cooldown_minutes": tenant.cooldown_minutes}
+    return whose | Weights.of(tenant).parameters
 
 
 def waiting_for(operator_id: int) -> QuerySet[Conversation]:
@@ -226,7 +250,7 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
     Only a helper of the pick, and of lists in the queue's order, which show what is answered and resolved too.
     Rows that somebody holds are left for the next tick. The update repeats the select's condition.
     """
-    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).delay_cap_sql}"
+    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).in_sql.delay_cap_interval}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -270,17 +294,12 @@ def late(tenant: Tenant) -> bool:
 
 
 def _rerank(tenant: Tenant, which: str, when_locked: str, **parameters: Any) -> tuple[int, int]:
-    weights = Weights.of(tenant)
-    statement = RERANK.format(
-        which=which,
-        when_locked=when_locked,
-        credit=weights.credit_sql("message_count"),
-        delay_cap=weights.delay_cap_sql,
-        rank=weights.rank_sql("p.credit", "p.waits_from", "p.saturated"),
-        score=weights.score_sql(weights.effective_sql("p.credit", "p.waits_from", "statement_timestamp()")),
-    )
-    known: dict[str, Any] = {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version}
     with connection.cursor() as cursor:
-        cursor.execute(statement, known | parameters)
+        cursor.execute(RERANK.format(which=which, when_locked=when_locked), placing(tenant) | parameters)
         rows, last = cursor.fetchone()
     return rows, last or parameters.get("after", 0)
+
+
+def placing(tenant: Tenant) -> dict[str, Any]:
+    """What decides where the tenant's conversations stand: the parameters of PLACED and PLACE."""
+    return {"tenant_id": tenant.pk, "clock": tenant.waiting_clock, "version": tenant.weights_version} | Weights.of(tenant).parameters

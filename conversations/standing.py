@@ -81,13 +81,13 @@ def explain(conversation_id: int, caller: Operator, tenant: Tenant, at: datetime
 
 def _look(conversation_id: int, caller: Operator, weights: Weights, at: datetime | None) -> dict[str, Any]:
     now = "statement_timestamp()" if at is None else "%(at)s::timestamptz"
-    effective = weights.effective_sql("c.credit", "c.waits_from", "one.now")
+    effective = weights.in_sql.effective("c.credit", "c.waits_from", "one.now")
     statement = STANDING.format(
         now=now,
-        effective_of_one=weights.effective_sql("c.credit", "c.waits_from", now),
+        effective_of_one=weights.in_sql.effective("c.credit", "c.waits_from", now),
         better=f"(-{effective}, c.waits_from, c.id) < (-one.effective, one.waits_from, one.id)",
         waiting_counts=weights.waiting_counts,
-        delay_cap=weights.delay_cap_sql,
+        delay_cap=weights.in_sql.delay_cap_interval,
         delay_cap_microseconds=weights.delay_cap,
         queued=QUEUED,
         answers=ANSWERS,

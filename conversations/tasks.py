@@ -4,19 +4,20 @@ import time
 
 from celery import shared_task
 
-from conversations import grace, recalculation
+from conversations import expiry, recalculation
+from tenants import ticks
 
 
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return grace.expire_due()._asdict()
+    return ticks.once("expire_grace_periods", lambda: expiry.expire_due()._asdict())
 
 
 @shared_task
 def keep_ranks() -> dict[str, int]:
     """Flag conversations that crossed the delay cap; rank anew what changed weights left behind."""
-    return recalculation.tick()._asdict()
+    return ticks.once("keep_ranks", lambda: recalculation.tick()._asdict())
 
 
 @shared_task

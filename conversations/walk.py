@@ -1,4 +1,4 @@
-"""Where the next page of a list is, found without reading what lies before it: page 10,000 costs what page 1 costs.
+"""Which conversations make the next page of a list, found without reading what lies before it: page 10,000 costs what page 1 costs.
 
 Within one inbox and one state, every order is that of an index, or of a few. A page is therefore a merge: of each
 inbox that the viewer sees, and each state asked for, the first few after the cursor; of all these, the first few.
@@ -8,195 +8,210 @@ The heads are the rows whose flag says on which side of the delay cap they were 
 which it does not: crossed the cap since the last tick; flagged since the walk began, or before the cap was raised;
 from the future. They are read whole and sorted, and the tick keeps them few; were it dead, only more would be read.
 
-What this finds are ids: candidates, of which the caller's own rows decide. It locks nothing.
+Where what fits is few (what one person holds, a customer's number, a rare label), it is read and sorted.
+
+What this finds are ids, with what orders them; conversations.api.wire says the rest of them in the same statement. The
+text depends on the shape of the question alone, so that a session plans it once: what is asked for comes as parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, Self
 
-from django.db.models import BigIntegerField
-from django.db.models.expressions import RawSQL
-from psycopg import sql
-
 from conversations.models import ConversationLabel
-from conversations.priority import Weights, microseconds
+from conversations.priority import NAMED, Weights, microseconds
 from conversations.states import State
 from operators.models import Operator
 from tenants import isolation
 
 FEW = 5000  # wearers of a label: so many are read and sorted; of more, a page is found while walking past the others
+ROOMS = (21, 101, 1001)  # how far a head is read: the usual page and one row more, and what others ask for
 BIGGEST = 2**63 - 1
 
-# Braces hold SQL of this file and of priority.Weights, and literals that psycopg spelled.
 MERGE = """
-    SELECT id FROM (
+    SELECT * FROM (
         SELECT h.*
-          FROM (SELECT i.id AS inbox_id, s.state FROM inboxes i CROSS JOIN unnest({states}::text[]) s (state)
-                 WHERE i.tenant_id = {tenant}{narrowed}{answered}) p
+          FROM (SELECT i.id AS inbox_id, s.state FROM inboxes i CROSS JOIN unnest(%(states)s::text[]) s (state)
+                 WHERE i.tenant_id = %(tenant_id)s{narrowed}{answered}) p
          CROSS JOIN LATERAL ({heads}) h
         {held}
-    ) every_head ORDER BY {order} LIMIT {limit}
+    ) every_head ORDER BY {order} LIMIT %(limit)s
 """
-HERE = "conversations.tenant_id = {tenant} AND conversations.inbox_id = p.inbox_id AND conversations.state = p.state{worn}"
-ANSWERED_AT = "SELECT s.inbox_id FROM operator_inbox_subscriptions s WHERE s.tenant_id = {tenant} AND s.operator_id = {viewer}"
+HERE = "c.tenant_id = %(tenant_id)s AND c.inbox_id = p.inbox_id AND c.state = p.state{worn}"
+ANSWERED_AT = "SELECT s.inbox_id FROM operator_inbox_subscriptions s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(viewer_id)s"
+ANSWERED = f" AND i.id IN ({ANSWERED_AT})"
 # What somebody holds at an inbox where they do not answer: a handful, read whole.
-HELD = """UNION ALL
-        (SELECT {columns} FROM conversations JOIN inboxes i ON i.tenant_id = conversations.tenant_id AND i.id = conversations.inbox_id
-          WHERE conversations.tenant_id = {tenant} AND conversations.assigned_operator_id = {viewer} AND conversations.state = 'ALLOCATED'
-            AND conversations.inbox_id NOT IN ({answered_at}){narrowed}{worn} {after}
-          ORDER BY {order} LIMIT {limit})"""
+HELD = f"""UNION ALL
+        (SELECT {{columns}} FROM conversations c JOIN inboxes i ON i.tenant_id = c.tenant_id AND i.id = c.inbox_id
+          WHERE c.tenant_id = %(tenant_id)s AND c.assigned_operator_id = %(viewer_id)s AND c.state = 'ALLOCATED'
+            AND 'ALLOCATED' = ANY (%(states)s::text[]) AND c.inbox_id NOT IN ({ANSWERED_AT}){{narrowed}}{{worn}} {{after}}
+          ORDER BY {{order}} LIMIT {{room}})"""
+AT_INBOX = " AND i.id = %(inbox_id)s"
 # A label sits on conversations of its own inbox only. WORN is a sub-select that the planner cannot turn into a join:
 # it is asked of one row after another, in the order of the index.
-LABELS_INBOX = " AND i.id = (SELECT l.inbox_id FROM labels l WHERE l.tenant_id = {tenant} AND l.id = {label})"
+LABELS_INBOX = " AND i.id = (SELECT l.inbox_id FROM labels l WHERE l.tenant_id = %(tenant_id)s AND l.id = %(label_id)s)"
 WORN = """
             AND (SELECT true FROM conversation_labels l
-                  WHERE l.tenant_id = {tenant} AND l.conversation_id = conversations.id AND l.label_id = {label})"""
+                  WHERE l.tenant_id = %(tenant_id)s AND l.conversation_id = c.id AND l.label_id = %(label_id)s)"""
 RANKED = """
-    (SELECT conversations.id, conversations.waits_from, {level} - conversations.rank AS effective FROM conversations
-      WHERE {here} AND {side} {after}
-      ORDER BY conversations.rank, conversations.waits_from, conversations.id LIMIT {limit})
+    (SELECT c.id, c.waits_from, %({level})s::bigint - c.rank AS effective FROM conversations c
+      WHERE {here} AND {side} {after} ORDER BY c.rank, c.waits_from, c.id LIMIT {room})
 """
 STRAY = """
-    (SELECT conversations.id, conversations.waits_from, {effective} AS effective FROM conversations
-      WHERE {here} AND {side} {after}
-      ORDER BY effective DESC, waits_from, id LIMIT {limit})
+    (SELECT {columns} FROM conversations c WHERE {here} AND {side} {after} ORDER BY {order} LIMIT {room})
 """
-TIMED = """
-    SELECT conversations.id, conversations.last_message_at FROM conversations WHERE {here} {after} ORDER BY {order} LIMIT {limit}
-"""
-UNFLAGGED = "NOT conversations.saturated AND conversations.waits_from > {now} - {delay_cap} AND conversations.waits_from <= {now}"
-FLAGGED = "conversations.saturated AND conversations.waits_from <= {now} - {delay_cap}"
-CROSSED = "NOT conversations.saturated AND conversations.waits_from <= {now} - {delay_cap}"
-FUTURE = "NOT conversations.saturated AND conversations.waits_from > {now}"
-FLAGGED_SINCE = "conversations.saturated AND conversations.waits_from > {now} - {delay_cap}"
-
-
-# What a head says of a row is what the cursor keeps: should ranks mix after a change of weights, or be wrong, a walk still
-# meets every row exactly once.
-STANDING = (
-    "(CASE WHEN {unflagged} THEN {at_first} - conversations.rank WHEN {flagged} THEN {at_cap} - conversations.rank ELSE {effective} END)"
+NOW = "%(now)s::timestamptz"
+CAP = NAMED.delay_cap_interval
+# The large heads say what sets them apart in a way that no index serves: see queue.HEADS.
+HEADS = {
+    "level_first": f"NOT c.saturated AND {NOW} - c.waits_from < {CAP} AND c.waits_from - {NOW} <= interval '0'",
+    "level_cap": f"c.saturated AND {NOW} - c.waits_from >= {CAP}",
+}
+STRAYS = (
+    f"NOT c.saturated AND c.waits_from <= {NOW} - {CAP}",
+    f"NOT c.saturated AND c.waits_from > {NOW}",
+    f"c.saturated AND c.waits_from > {NOW} - {CAP}",
 )
+FEW_ROWS = "SELECT {columns} FROM {these} WHERE c.tenant_id = %(tenant_id)s{conditions} {after} ORDER BY {order} LIMIT %(limit)s"
+# One by one, which OFFSET 0 says to the planner: it would read the whole table to meet the average label's wearers in it.
+WEARERS = """conversation_labels w CROSS JOIN LATERAL (
+        SELECT * FROM conversations c WHERE c.tenant_id = w.tenant_id AND c.id = w.conversation_id OFFSET 0) c"""
+CONDITIONS = {
+    "inbox_id": " AND c.inbox_id = %(inbox_id)s",
+    "state": " AND c.state = ANY (%(states)s::text[])",
+    # Only an allocated one has a holder; said aloud, because the index is of those alone.
+    "operator_id": " AND c.assigned_operator_id = %(operator_id)s AND c.state = 'ALLOCATED'",
+    "phone_number": " AND c.customer_phone_number = ANY (%(phone_number)s::text[])",
+}
+BY_LABEL = " AND w.tenant_id = %(tenant_id)s AND w.label_id = %(label_id)s"
+FEW_BY_THEMSELVES = {"operator_id", "phone_number"}
+VISIBLE = f" AND (c.inbox_id IN ({ANSWERED_AT}) OR c.assigned_operator_id = %(viewer_id)s)"
+EFFECTIVE = NAMED.effective("c.credit", "c.waits_from", NOW)
 
 
-class Position(NamedTuple):
-    """The row that a walk by priority stands at, by what orders it."""
+class Order(NamedTuple):
+    """One way to order conversations: its columns, how they sort, and what comes after a cursor's place (parameters `at_...`)."""
 
-    effective: int
-    waits_from: datetime
-    id: int
-
-
-class Moment(NamedTuple):
-    """The row that a walk by time stands at."""
-
-    last_message_at: datetime
-    id: int
+    columns: str
+    by: str
+    after: str
 
 
-class Walk(NamedTuple):
-    """A list as somebody sees it, narrowed to an inbox, a state, a label, or to none of them."""
+ORDERS = {
+    "priority": Order(
+        columns=f"c.id, c.waits_from, {EFFECTIVE} AS effective",
+        by="effective DESC, waits_from, id",
+        after=f"AND (-{EFFECTIVE}, c.waits_from, c.id) > (-%(at_effective)s::bigint, %(at_waits_from)s::timestamptz, %(at_id)s::bigint)",
+    ),
+    "newest": Order(
+        columns="c.id, c.last_message_at",
+        by="last_message_at DESC, id DESC",
+        after="AND (c.last_message_at, c.id) < (%(at_last_message_at)s::timestamptz, %(at_id)s::bigint)",
+    ),
+    "oldest": Order(
+        columns="c.id, c.last_message_at",
+        by="last_message_at, id",
+        after="AND (c.last_message_at, c.id) > (%(at_last_message_at)s::timestamptz, %(at_id)s::bigint)",
+    ),
+}
+AFTER_RANK = "AND (c.rank, c.waits_from, c.id) > (%(at_{level})s::bigint, %(at_waits_from)s::timestamptz, %(at_id)s::bigint)"
+
+
+class Shape(NamedTuple):
+    """What the text of a page's source depends on."""
+
+    sort: str
+    filters: frozenset[str]
+    sees_all: bool
+    beyond: bool  # a cursor's place
+    walking: bool
+    room: int
+
+
+class View(NamedTuple):
+    """A list as somebody sees it: of what they may see, narrowed by filters."""
 
     viewer: Operator
-    inbox_id: int | None
-    state: str | None
-    label_id: int | None
+    filters: Mapping[str, Any]
+    walking: bool
 
     @classmethod
-    def through(cls, viewer: Operator, filters: Mapping[str, Any]) -> Self | None:
-        """The walk of these filters. None where what fits is few, to be read and sorted: what one person holds, a rare label."""
-        label_id = filters.get("label_id")
-        if "operator_id" in filters or (label_id is not None and is_rare(label_id)):
-            return None
-        return cls(viewer, filters.get("inbox_id"), filters.get("state"), label_id)
+    def of(cls, viewer: Operator, filters: Mapping[str, Any]) -> Self:
+        """What is many is walked; what is few is read and sorted."""
+        few = filters.keys() & FEW_BY_THEMSELVES or ("label_id" in filters and is_rare(filters["label_id"]))
+        return cls(viewer, filters, walking=not few)
 
-    def by_priority(self, weights: Weights, now: datetime, after: Position | None, limit: int) -> RawSQL:
-        """Ids of the first `limit` rows after a position, in the order of the queue at `now`: highest first."""
-        instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
-        effective = weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"])
-        ranked = [
-            RANKED.format(here=self._here, limit=limit, level=level, side=side.format(**instant), after=_after_rank(level, after))
-            for side, level in zip((UNFLAGGED, FLAGGED), _levels(weights, now), strict=True)
-        ]
-        later = (
-            ""
-            if after is None
-            else f"AND (-{effective}, conversations.waits_from, conversations.id) > {_row(-after.effective, *after[1:])}"
-        )
-        strays = [
-            STRAY.format(here=self._here, limit=limit, effective=effective, side=side.format(**instant), after=later)
-            for side in (CROSSED, FUTURE, FLAGGED_SINCE)
-        ]
-        columns = f"conversations.id, conversations.waits_from, {effective} AS effective"
-        return self._merge("UNION ALL".join(ranked + strays), columns, "effective DESC, waits_from, id", later, limit)
+    def shape(self, sort: str, limit: int, *, beyond: bool) -> Shape:
+        """What the text of this list's page depends on."""
+        room = next((room for room in ROOMS if limit <= room), limit)
+        return Shape(sort, frozenset(self.filters), self.viewer.is_manager, beyond, self.walking, room)
 
-    @staticmethod
-    def effective(weights: Weights, now: datetime) -> RawSQL:
-        """What `by_priority` orders by, of a row of conversations."""
-        instant = {"now": _literal(now), "delay_cap": weights.delay_cap_sql}
-        unflagged, flagged = _levels(weights, now)
-        standing = STANDING.format(
-            unflagged=UNFLAGGED.format(**instant),
-            flagged=FLAGGED.format(**instant),
-            at_first=unflagged,
-            at_cap=flagged,
-            effective=weights.effective_sql("conversations.credit", "conversations.waits_from", instant["now"]),
-        )
-        return RawSQL(standing, [], output_field=BigIntegerField())
+    def parameters(self, weights: Weights, now: datetime, limit: int) -> dict[str, Any]:
+        """What is asked for, but for the place of the cursor."""
+        states = [self.filters["state"]] if "state" in self.filters else State.values
+        whose = {"tenant_id": isolation.current_tenant_id(), "viewer_id": self.viewer.pk, "states": states, "limit": limit, "now": now}
+        return whose | dict(self.filters) | weights.parameters | _levels(weights, now)
 
-    def by_time(self, after: Moment | None, limit: int, *, newest_first: bool) -> RawSQL:
-        """Ids of the first `limit` rows after a moment."""
-        direction, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
-        order = f"last_message_at {direction}, id {direction}"
-        later = "" if after is None else f"AND (conversations.last_message_at, conversations.id) {beyond} {_row(*after)}"
-        heads = TIMED.format(here=self._here, after=later, order=order, limit=limit)
-        return self._merge(heads, "conversations.id, conversations.last_message_at", order, later, limit)
 
-    def _merge(self, heads: str, columns: str, order: str, after: str, limit: int) -> RawSQL:
-        whose = {"tenant": isolation.current_tenant_id(), "viewer": _literal(self.viewer.pk), "label": _literal(self.label_id)}
-        states = [self.state] if self.state else [str(state) for state in State]
-        narrowed = "" if self.inbox_id is None else f" AND i.id = {_literal(self.inbox_id)}"
-        if self.label_id is not None:
-            narrowed += LABELS_INBOX.format(**whose)
-        answered = held = ""
-        if not self.viewer.is_manager:
-            answered_at = ANSWERED_AT.format(**whose)
-            answered = f" AND i.id IN ({answered_at})"
-            if State.ALLOCATED in states:
-                words = {"columns": columns, "order": order, "after": after, "limit": limit, "worn": self._worn}
-                held = HELD.format(answered_at=answered_at, narrowed=narrowed, **words, **whose)
-        words = {"heads": heads, "held": held, "order": order, "limit": limit}
-        return RawSQL(MERGE.format(states=_literal(states), narrowed=narrowed, answered=answered, **words, **whose), [])
+def beyond(sort: str, place: Sequence[Any], weights: Weights, now: datetime) -> dict[str, Any]:
+    """The place of a cursor as parameters: (effective, waits_from, id) by priority, (last_message_at, id) by time."""
+    if sort != "priority":
+        return dict(zip(("at_last_message_at", "at_id"), place, strict=True))
+    effective, waits_from, id_ = place
+    ranks = {f"at_{name}": _bigint(level - effective) for name, level in _levels(weights, now).items()}
+    return {"at_effective": _bigint(effective), "at_waits_from": waits_from, "at_id": id_} | ranks
 
-    @property
-    def _here(self) -> str:
-        return HERE.format(tenant=isolation.current_tenant_id(), worn=self._worn)
 
-    @property
-    def _worn(self) -> str:
-        return "" if self.label_id is None else WORN.format(tenant=isolation.current_tenant_id(), label=_literal(self.label_id))
+@cache
+def source(shape: Shape) -> str:
+    """SQL of the ids of a page, with the columns that order it."""
+    order = ORDERS[shape.sort]
+    after = order.after if shape.beyond else ""
+    if not shape.walking:
+        return _few(shape, order, after)
+
+    narrowed = (AT_INBOX if "inbox_id" in shape.filters else "") + (LABELS_INBOX if "label_id" in shape.filters else "")
+    worn = WORN if "label_id" in shape.filters else ""
+    words = {"columns": order.columns, "order": order.by, "after": after, "room": shape.room, "here": HERE.format(worn=worn)}
+    return MERGE.format(
+        heads=_heads_by_priority(shape, words) if shape.sort == "priority" else STRAY.format(side="true", **words),
+        held="" if shape.sees_all else HELD.format(narrowed=narrowed, worn=worn, **words),
+        narrowed=narrowed,
+        answered="" if shape.sees_all else ANSWERED,
+        order=order.by,
+    )
+
+
+def _few(shape: Shape, order: Order, after: str) -> str:
+    by_label = "label_id" in shape.filters and not shape.filters & FEW_BY_THEMSELVES
+    conditions = [condition for name, condition in CONDITIONS.items() if name in shape.filters]
+    if "label_id" in shape.filters:
+        conditions.append(BY_LABEL if by_label else WORN)
+    if not shape.sees_all:
+        conditions.append(VISIBLE)
+    these = WEARERS if by_label else "conversations c"
+    return FEW_ROWS.format(columns=order.columns, these=these, conditions="".join(conditions), after=after, order=order.by)
+
+
+def _heads_by_priority(shape: Shape, words: dict[str, Any]) -> str:
+    heads = [
+        RANKED.format(level=level, side=side, **words | {"after": AFTER_RANK.format(level=level) if shape.beyond else ""})
+        for level, side in HEADS.items()
+    ]
+    return "UNION ALL".join(heads + [STRAY.format(side=side, **words) for side in STRAYS])
+
+
+def _bigint(value: int) -> int:
+    """A number that its negative fits too: a forged cursor may name any."""
+    return max(-BIGGEST, min(value, BIGGEST))
+
+
+def _levels(weights: Weights, now: datetime) -> dict[str, int]:
+    """effective = level - rank: a row not yet at the cap has waited now - waits_from, a saturated one the cap."""
+    return {"level_first": weights.waiting_counts * microseconds(now), "level_cap": weights.waiting_counts * weights.delay_cap}
 
 
 def is_rare(label_id: int) -> bool:
     """Whether few conversations wear a label; counts no further than that."""
     return ConversationLabel.objects.filter(label_id=label_id)[: FEW + 1].count() <= FEW
-
-
-def _levels(weights: Weights, now: datetime) -> tuple[int, int]:
-    """effective = level - rank: a row not yet at the cap has waited now - waits_from, a saturated one the cap."""
-    return weights.waiting_counts * microseconds(now), weights.waiting_counts * weights.delay_cap
-
-
-def _after_rank(level: int, after: Position | None) -> str:
-    if after is None:
-        return ""
-    rank = max(-BIGGEST, min(level - after.effective, BIGGEST))  # a forged cursor may name any
-    return f"AND (conversations.rank, conversations.waits_from, conversations.id) > {_row(rank, *after[1:])}"
-
-
-def _row(*values: Any) -> str:
-    return f"({', '.join(map(_literal, values))})"
-
-
-def _literal(value: Any) -> str:
-    return sql.Literal(value).as_string()

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
+from convalloc import clock
 from operators import rights
-from tenants import isolation
+from tenants import eventlog, isolation
 from tenants.models import PLATFORM_TENANT_ID, Inbox, OwnedForeignKey, OwnedManager, TenantOwned
 
 
@@ -31,14 +32,14 @@ class Status(models.TextChoices):
 
 
 class OperatorManager(OwnedManager, BaseUserManager[Any]):
-    """Operators of the bound tenant. Accounts are made here and nowhere else, so that none lacks its status row."""
+    """Operators of the bound tenant. Accounts are made here and nowhere else, so that none lacks its status and its history."""
 
     def create_user(self, email: str, password: str | None = None, *, status: Status = Status.OFFLINE, **fields: Any) -> "Operator":
         """Hire an operator into the bound tenant; without a password the account cannot sign in."""
         operator: Operator = self.model(email=self.normalize_email(email).lower(), **fields)
         operator.set_password(password)
         operator.save(force_insert=True)
-        OperatorStatus.objects.create(operator=operator, status=status)
+        PresencePeriod.begin(OperatorStatus.objects.create(operator=operator, status=status, last_status_change_at=clock.now()))
         return operator
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "Operator":
@@ -135,6 +136,41 @@ class OperatorStatus(TenantOwned):
         return f"{self.operator_id}: {self.status}"
 
 
+class PresencePeriod(TenantOwned):
+    """A stretch of time that an operator spent in one status. The next one begins where it ends; the last one is open."""
+
+    operator = OwnedForeignKey(Operator)
+    status = models.TextField(choices=Status)
+    reason = models.TextField(blank=True, default="")
+    actor = OwnedForeignKey(Operator, null=True, blank=True)  # whose word it was; null: the clock's, or nobody's
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "presence_periods"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "operator"], name="one_open_presence_period", condition=Q(ended_at__isnull=True)),
+            models.CheckConstraint(name="presence_known_status", condition=Q(status__in=Status.values)),
+            models.CheckConstraint(name="presence_runs_forward", condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at"))),
+        ]
+        indexes = [models.Index(fields=["tenant", "operator", "started_at"], name="presence_by_operator")]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id}: {self.status} from {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def begin(cls, status: OperatorStatus, reason: str = "") -> "PresencePeriod":
+        """The period of a status that was just set, by whoever acts."""
+        return cls.objects.create(
+            operator_id=status.operator_id,
+            status=status.status,
+            reason=reason,
+            actor_id=eventlog.origin()["actor_id"],
+            started_at=status.last_status_change_at,
+        )
+
+
 class Subscription(TenantOwned):
     """An operator answers at an inbox."""
 
@@ -150,7 +186,6 @@ class Subscription(TenantOwned):
             models.UniqueConstraint(fields=["tenant", "operator", "inbox"], name="subscription_once"),
             models.CheckConstraint(name="subscription_capacity_range", condition=Q(capacity__isnull=True) | Q(capacity__range=(0, 10_000))),
         ]
-        indexes = [models.Index(fields=["tenant", "inbox"], name="subscription_by_inbox")]
 
     def __str__(self) -> str:
         return f"{self.operator_id} answers at {self.inbox_id}"

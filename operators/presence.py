@@ -4,15 +4,25 @@ Every lock on an operator is taken here. It is the status row's: whoever hands o
 changes the status, so that no allocation slips past an OFFLINE.
 """
 
-from django.db.models.functions import Now
+from collections.abc import Sequence
 
+from django.db import connection
+
+from convalloc import clock
 from convalloc.errors import Missing
-from operators.models import Operator, OperatorStatus, Status
-from tenants import eventlog
+from convalloc.prepared import Statement
+from operators.models import Operator, OperatorStatus, PresencePeriod, Status
+from tenants import eventlog, isolation
 
-# `lock`, for a statement that goes on by itself; its parameters are `tenant_id` and `operator_id`.
-LOCK = """
-    SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE"""
+# `lock`, for a message that goes on by itself; its parameters are `tenant_id` and `operator_id`.
+LOCK = Statement("""
+    SELECT s.id FROM operator_status s WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s FOR NO KEY UPDATE
+""")
+
+HOLD = """
+    SELECT FROM operator_status s
+     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = ANY (%(ids)s) ORDER BY s.operator_id FOR NO KEY UPDATE
+"""
 
 
 def lock(operator_id: int) -> OperatorStatus:
@@ -28,24 +38,27 @@ def lock(operator_id: int) -> OperatorStatus:
     return row
 
 
-def lock_many(operator_ids: set[int]) -> dict[int, OperatorStatus]:
-    """The locks of several operators, taken by ascending operator id. Those that do not exist are left out."""
-    rows = OperatorStatus.objects.select_for_update(no_key=True, of=("self",)).filter(operator_id__in=operator_ids).order_by("operator_id")
-    return {row.operator_id: row for row in rows}
+def hold_many(operator_ids: Sequence[int]) -> None:
+    """The locks of several operators, taken by ascending operator id, for a statement that reads the rows itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(operator_ids)})
 
 
-def change(operator_id: int, status: Status, *, cause: str = "") -> tuple[OperatorStatus, bool]:
+def change(operator_id: int, status: Status, *, reason: str = "") -> tuple[OperatorStatus, bool]:
     """Set the status under the operator's lock; the second value tells whether it was another one before.
 
+    One period of the operator's history ends, the next begins at the same instant, and the event's cause is the reason.
     Repeating a status changes nothing and appends no event. Raises Missing.
     """
     row = lock(operator_id)
     if row.status == status:
         return row, False
-    before, row.status, row.last_status_change_at = row.status, status, Now()
+    before, row.status = row.status, status
+    row.last_status_change_at = max(clock.now(), row.last_status_change_at)  # a clock that was set back shortens no period below 0
     row.save(update_fields=["status", "last_status_change_at"])
-    row.refresh_from_db(fields=["last_status_change_at"])
-    eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=cause)
+    PresencePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True).update(ended_at=row.last_status_change_at)
+    PresencePeriod.begin(row, reason)
+    eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=reason)
     return row, True
 
 

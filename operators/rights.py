@@ -1,8 +1,8 @@
 """What each role may do in the console, as data: the counterpart of the API's matrix in operators.api.permissions.
 
 A model without a row is closed to everybody. `direct` moves work: resolve, deallocate, reassign, move. For operators,
-`change` means their accounts; which inboxes they answer at is the subscriptions' affair, and whether they are there,
-the statuses'. PLATFORM is the platform's own staff, whose tenant has neither inboxes nor conversations.
+`change` means their accounts; which inboxes they answer at and how much they may hold is the subscriptions' affair,
+and whether they are there, the statuses'. PLATFORM is the platform's own staff, whose tenant has neither inboxes nor conversations.
 """
 
 from typing import NamedTuple
@@ -22,6 +22,7 @@ CONSOLE = {
     "tenants.event": Rights(MANAGER="view", ADMIN="view", PLATFORM="view"),
     "operators.operator": Rights(MANAGER="view", ADMIN="view add change", PLATFORM="view add change"),
     "operators.operatorstatus": Rights(MANAGER="view change", ADMIN="view change", PLATFORM="view"),
+    "operators.presenceperiod": Rights(MANAGER="view", ADMIN="view", PLATFORM="view"),
     "operators.subscription": Rights(MANAGER="view change", ADMIN="view change", PLATFORM="view"),
     "labels.label": Rights(MANAGER="view add change delete", ADMIN="view add change delete", PLATFORM="view"),
     "conversations.conversation": Rights(MANAGER="view direct", ADMIN="view direct", PLATFORM="view"),

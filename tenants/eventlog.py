@@ -75,14 +75,15 @@ def _spelled(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: clock.instant(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
-def append_sql(kind: str, subject_type: str, *, subject_id: str, before: str, after: str, rows: str) -> str:
-    """An INSERT of one event for each of `rows`, for a statement that makes its changes by itself. The rest are SQL.
+def append_sql(kind: str, subject_type: str, *, subject_id: str, before: str, after: str, rows: str, cause: str = "''") -> str:
+    """An INSERT of one event for each of `rows`, which have a tenant_id, for a statement that makes its changes by itself.
 
-    Its parameters are `tenant_id` and those of `origin`.
+    The rest are SQL; its parameters are those of `origin`.
     """
     return f"""
-        INSERT INTO events (tenant_id, kind, subject_type, subject_id, actor_id, cause, before, after, request_id)
-        SELECT %(tenant_id)s, '{kind}', '{subject_type}', {subject_id}, %(actor_id)s, '', {before}, {after}, %(request_id)s FROM {rows}"""
+        INSERT INTO events (tenant_id, kind, subject_type, subject_id, before, after, cause, actor_id, request_id)
+        SELECT tenant_id, {kind}, '{subject_type}', {subject_id}, {before}, {after}, {cause}, %(actor_id)s::bigint, %(request_id)s::text
+          FROM {rows}"""
 
 
 def origin() -> dict[str, Any]:

@@ -11,12 +11,28 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
+from rest_framework import serializers
+
 from convalloc.api.envelope import instant
+from convalloc.api.fields import WholeNumber
 from convalloc.errors import Invalid
 
 SEPARATOR = "|"
 MAX_LENGTH = 400
 T = TypeVar("T")
+
+
+class PageSize(serializers.Serializer[Any]):
+    """How much, from where on: `limit`, `cursor`."""
+
+    limit = WholeNumber(min_value=1, max_value=settings.MAX_PAGE_LIMIT, default=settings.DEFAULT_PAGE_LIMIT, help_text="Rows of a page.")
+    cursor = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=MAX_LENGTH,
+        help_text="`next_cursor` of the page before; fits the same sort and filters only.",
+    )
 
 
 def digest(sort: str, filters: Mapping[str, Any]) -> str:

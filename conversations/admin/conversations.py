@@ -55,7 +55,7 @@ class ConversationPage(Page):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         """With what the list shows besides columns, all of this instant, in one statement."""
         weights = Weights.of(request.user.tenant)  # type: ignore[union-attr]
-        score = weights.score_sql(weights.effective_sql("conversations.credit", "conversations.waits_from", "statement_timestamp()"))
+        score = weights.in_sql.score(weights.in_sql.effective("conversations.credit", "conversations.waits_from", "statement_timestamp()"))
         worn = ConversationLabel.objects.filter(conversation_id=OuterRef("pk")).order_by("label__name")
         rows: QuerySet[Conversation] = super().get_queryset(request)
         return rows.annotate(

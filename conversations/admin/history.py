@@ -1,4 +1,4 @@
-"""The console's pages of what happened: events, assignments, grace periods, labels worn. Nothing here can be changed."""
+"""The console's pages of what happened: events, assignments, grace periods, labels worn, presence. Nothing here can be changed."""
 
 import re
 from typing import Any
@@ -12,9 +12,11 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from convalloc import clock
 from convalloc.console import Page
+from conversations.admin.conversations import in_words
 from conversations.models import Assignment, ConversationLabel, GracePeriod
-from operators.models import Operator
+from operators.models import Operator, PresencePeriod
 from tenants.models import Event
 
 PAGES = {  # the page of an event's subject
@@ -101,6 +103,21 @@ class GracePeriodPage(Page):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """By conversation."""
         return of_conversation(queryset, search_term), False
+
+
+@admin.register(PresencePeriod)
+class PresencePeriodPage(Page):
+    """Who was there when, by whose word and why."""
+
+    list_display = ("operator", "status", "reason", "actor", "started_at", "ended_at", "lasted")
+    list_filter = (("operator", RelatedDropdownFilter), ("status", ChoicesDropdownFilter), ("ended_at", admin.EmptyFieldListFilter))
+    list_select_related = ("operator", "actor")
+    ordering = ("-pk",)
+
+    @display(description="Lasted")
+    def lasted(self, row: PresencePeriod) -> str:
+        """How long, or for how long already."""
+        return in_words((row.ended_at or clock.now()) - row.started_at)
 
 
 @admin.register(ConversationLabel)

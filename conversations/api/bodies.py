@@ -3,9 +3,11 @@
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
+from convalloc.api.cursors import PageSize
 from convalloc.api.fields import Id, WholeNumber
-from conversations.api.pages import PageSize
+from conversations import grace
 from conversations.api.phones import PhoneNumber
 from operators.models import Status
 
@@ -72,11 +74,52 @@ class PhoneSearch(PageSize):
 
 
 class NewStatus(serializers.Serializer[Any]):
-    """The status an operator goes to."""
+    """The status an operator goes to, and why. `release`: when the work of who goes OFFLINE goes back to the queue."""
 
     status = serializers.ChoiceField(choices=Status.choices)
+    reason = serializers.CharField(default="", allow_blank=True, max_length=500, help_text="Kept in the history and in the event.")
+    release = serializers.ChoiceField(
+        choices=[release.value for release in grace.Release],
+        required=False,
+        help_text="With OFFLINE: after the `grace` period (unless told otherwise), or `now`, which is for managers.",
+    )
 
-    example = {"status": "OFFLINE"}
+    example = {"status": "OFFLINE", "reason": "end of shift", "release": "grace"}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "release" in attrs and attrs["status"] != Status.OFFLINE:
+            raise ValidationError({"release": ['"release" is only for the status OFFLINE']})
+        return attrs
+
+
+class InboxLimit(serializers.Serializer[Any]):
+    """How much an operator may hold of one inbox."""
+
+    inbox_id = Id()
+    limit = WholeNumber(min_value=0, max_value=10_000, allow_null=True, help_text="null: no limit.")
+
+    example: dict[str, Any] = {"inbox_id": 1, "limit": 2}
+
+
+class NewLimits(serializers.Serializer[Any]):
+    """How much an operator may hold, in all and of inboxes they answer at; what is not named stays."""
+
+    own_limit = WholeNumber(
+        min_value=0, max_value=10_000, required=False, allow_null=True, help_text="In all; 0 takes nothing; null: as the tenant says."
+    )
+    inboxes = InboxLimit(many=True, required=False, max_length=1000)  # type: ignore[call-arg]  # of the list that `many` makes
+
+    example = {"own_limit": 5, "inboxes": [InboxLimit.example]}
+
+    def validate_inboxes(self, inboxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len({row["inbox_id"] for row in inboxes}) < len(inboxes):
+            raise ValidationError('"inboxes" must name an inbox once')
+        return inboxes
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"own_limit": ['"own_limit" or "inboxes" is required']})
+        return attrs
 
 
 class LabelOnConversation(ForConversation):

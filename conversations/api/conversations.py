@@ -14,7 +14,7 @@ from convalloc.api.schema import Operation, Shape, documented
 from convalloc.errors import DomainError, Missing
 from conversations import allocation, lifecycle, queue, recalculation, standing
 from conversations.api import bodies, shapes, wire
-from conversations.api.filters import narrow
+from conversations.api.filters import chosen
 from conversations.api.pages import PageRequest, page
 from conversations.api.phones import spellings
 from conversations.errors import (
@@ -30,7 +30,7 @@ from conversations.errors import (
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from conversations.priority import Weights
-from conversations.walk import Walk
+from conversations.walk import View
 from operators import desk
 from operators.api.doors import LongDoor, TenantDoor
 from operators.errors import NotSubscribed, NotYourInbox
@@ -56,10 +56,10 @@ class Conversations(TenantDoor):
     def list(self, request: Request) -> Response:
         """Conversations that the caller may see: filtered, sorted, a page at a time."""
         wish = checked(PageRequest, request.query_params)
-        rows, filters = narrow(queue.visible_to(self.caller), request)
+        filters = chosen(request)
         if "inbox_id" in filters:
             desk.visible_inbox(self.caller, filters["inbox_id"])
-        found = page(rows, wish, filters, self._weights, clock.now(), Walk.through(self.caller, filters))
+        found = page(View.of(self.caller, filters), wish, self._weights, clock.now())
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
     @documented(shapes.Conversation, refuses=(NotYourInbox, Missing))
@@ -79,9 +79,8 @@ class Conversations(TenantDoor):
     def search(self, request: Request) -> Response:
         """Conversations with a customer's phone number, newest first. By POST the number stays out of URLs and logs."""
         asked = checked(bodies.PhoneSearch, request.data if request.method == "POST" else request.query_params)
-        wish, phone = asked | {"sort": "newest"}, asked["phone_number"]
-        rows = queue.visible_to(self.caller).filter(customer_phone_number__in=spellings(phone))
-        found = page(rows, wish, {"phone_number": spellings(phone)}, self._weights, clock.now())
+        view = View.of(self.caller, {"phone_number": spellings(asked["phone_number"])})
+        found = page(view, asked | {"sort": "newest"}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 
     @_act(bodies.Work, ALLOCATED, *IDLE, QueueBusy, nullable=True, or_many=True)

@@ -4,13 +4,12 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from convalloc.api.fields import BIGGEST_ID, DIGITS
 from convalloc.errors import Missing
-from conversations.models import Conversation, ConversationLabel
+from conversations.models import Conversation
 from conversations.states import State
 from labels.models import Label
 from operators.models import Operator
@@ -35,11 +34,11 @@ class IdFilter(django_filters.Filter):
 
 
 class ConversationFilter(django_filters.FilterSet):
-    """Filters combine with AND; an empty one counts as absent."""
+    """Filters combine with AND; an empty one counts as absent. What they mean for the rows stands in conversations.walk."""
 
-    inbox_id = IdFilter(field_name="inbox_id")
-    operator_id = IdFilter(method="held_by")
-    label_id = IdFilter(method="wearing")
+    inbox_id = IdFilter()
+    operator_id = IdFilter()
+    label_id = IdFilter()
     state = django_filters.ChoiceFilter(
         choices=State.choices, error_messages={"invalid_choice": "must be one of QUEUED, ALLOCATED, RESOLVED"}
     )
@@ -48,27 +47,19 @@ class ConversationFilter(django_filters.FilterSet):
         model = Conversation
         fields: tuple[str, ...] = ()
 
-    def held_by(self, rows: QuerySet[Conversation], name: str, operator_id: int) -> QuerySet[Conversation]:
-        """Conversations that an operator holds. Only an allocated one has a holder; said aloud, because the index is of those alone."""
-        return rows.filter(assigned_operator_id=operator_id, state=State.ALLOCATED)
-
-    def wearing(self, rows: QuerySet[Conversation], name: str, label_id: int) -> QuerySet[Conversation]:
-        """Conversations that wear a label."""
-        return rows.filter(pk__in=ConversationLabel.objects.filter(label_id=label_id).values("conversation_id"))
-
 
 NAMED_BY = {"inbox_id": (Inbox, "Inbox"), "operator_id": (Operator, "Operator"), "label_id": (Label, "Label")}
 
 
-def narrow(rows: QuerySet[Conversation], request: Request) -> tuple[QuerySet[Conversation], dict[str, Any]]:
-    """The rows that a request asks for, and the filters by which. Raises ValidationError (400), Missing (404)."""
-    filters = ConversationFilter(request.query_params, queryset=rows)
-    if not filters.is_valid():
+def chosen(request: Request) -> dict[str, Any]:
+    """What a request narrows its list to: values by the names of ConversationFilter. Raises ValidationError (400), Missing (404)."""
+    form = ConversationFilter(request.query_params, queryset=Conversation.objects.none()).form
+    if not form.is_valid():
         raise ValidationError(
-            {field: [f'"{field}" {message.rstrip(".")}' for message in messages] for field, messages in filters.errors.items()}
+            {field: [f'"{field}" {str(message).rstrip(".")}' for message in messages] for field, messages in form.errors.items()}
         )
-    chosen = {name: value for name, value in filters.form.cleaned_data.items() if value not in (None, "")}
+    filters = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
     for name, (model, word) in NAMED_BY.items():
-        if name in chosen and not model.objects.filter(pk=chosen[name]).exists():
+        if name in filters and not model.objects.filter(pk=filters[name]).exists():
             raise Missing(what=word)
-    return filters.qs, chosen
+    return filters

@@ -11,7 +11,6 @@ from convalloc.api.schema import ListMeta
 from conversations.api.pages import PageRequest
 from conversations.models import Assignment
 from conversations.states import State
-from operators.models import Role, Status
 from tenants.models import Tenant
 
 Shape = serializers.Serializer[Any]
@@ -221,71 +220,33 @@ TUNED = {
 }
 
 
-class OperatorRow(Shape):
-    """A person of the tenant."""
+class GracePeriodRow(Shape):
+    """A conversation that an offline operator keeps for now."""
 
     id = serializers.IntegerField()
-    tenant_id = serializers.IntegerField()
-    email = serializers.CharField()
-    name = serializers.CharField()
-    role = serializers.ChoiceField(choices=Role.choices)
-    is_active = serializers.BooleanField()
-    status = serializers.ChoiceField(choices=Status.choices)
-    last_status_change_at = serializers.DateTimeField()
-    active_conversations = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
+    conversation_id = serializers.IntegerField()
+    external_conversation_id = serializers.CharField()
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    operator_id = serializers.IntegerField()
+    operator_name = serializers.CharField()
+    reason = serializers.CharField(help_text="Why the operator is away.")
+    opened_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    seconds_left = serializers.FloatField(help_text="0: due; the clock takes it within a minute.")
 
     example = {
         "id": 1,
-        "tenant_id": 1,
-        "email": "operator1@example.com",
-        "name": "Operator One",
-        "role": "OPERATOR",
-        "is_active": True,
-        "status": "AVAILABLE",
-        "last_status_change_at": NOON,
-        "active_conversations": 1,
-        "created_at": NOON,
-    }
-
-
-class StatusRow(Shape):
-    """Whether a person takes work."""
-
-    operator_id = serializers.IntegerField()
-    status = serializers.ChoiceField(choices=Status.choices)
-    last_status_change_at = serializers.DateTimeField()
-
-
-class OperatorStatus(Shape):
-    """Whether a person takes work."""
-
-    status = StatusRow()
-
-    example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON}}
-
-
-class OperatorStats(Shape):
-    """What a person holds and has done. Days and weeks (from Monday) are UTC's."""
-
-    operator_id = serializers.IntegerField()
-    active_conversations = serializers.IntegerField()
-    resolved_today = serializers.IntegerField()
-    resolved_this_week = serializers.IntegerField()
-    resolved_total = serializers.IntegerField()
-    avg_resolution_time_minutes = serializers.FloatField(help_text="From the assignment to the resolution; 0 where nothing is resolved.")
-    oldest_active_since = serializers.DateTimeField(allow_null=True)
-    waiting_in_inboxes = serializers.IntegerField(help_text="Conversations that this operator could be given now.")
-
-    example = {
-        "operator_id": 1,
-        "active_conversations": 1,
-        "resolved_today": 4,
-        "resolved_this_week": 19,
-        "resolved_total": 240,
-        "oldest_active_since": NOON,
-        "avg_resolution_time_minutes": 12.5,
-        "waiting_in_inboxes": 4,
+        "conversation_id": 6,
+        "external_conversation_id": "ext_conv_006",
+        "inbox_id": 2,
+        "inbox_name": "Sales Team",
+        "operator_id": 2,
+        "operator_name": "Operator Two",
+        "reason": "offline",
+        "opened_at": NOON,
+        "expires_at": "2026-01-05T12:15:00.000000Z",
+        "seconds_left": 840.5,
     }
 
 

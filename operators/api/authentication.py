@@ -9,11 +9,20 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from convalloc import prepared
+from convalloc.prepared import Statement
 from operators.errors import PlatformAccount, UnknownCaller
 from operators.models import Operator
 from tenants import isolation
+from tenants.models import Tenant
 
 WELL_FORMED_ID = re.compile(r"[1-9][0-9]{0,18}")
+CALLER, TENANT = ([field.attname for field in model._meta.concrete_fields] for model in (Operator, Tenant))
+ACCOUNT = Statement(f"""
+    SELECT {", ".join(f"o.{name}" for name in CALLER)}, {", ".join(f"t.{name} AS tenant__{name}" for name in TENANT)}
+      FROM operators o JOIN tenants t ON t.id = o.tenant_id
+     WHERE o.tenant_id = %(tenant_id)s AND o.id = %(operator_id)s AND o.is_active
+""")
 
 
 def sign_in(operator_id: int) -> Operator | None:
@@ -27,8 +36,11 @@ def sign_in(operator_id: int) -> Operator | None:
     if tenant_id is None:
         return None
     isolation.enter(tenant_id)
-    operator: Operator | None = Operator.objects.select_related("tenant").filter(pk=operator_id, is_active=True).first()
-    return operator
+    for row in prepared.rows(ACCOUNT, {"tenant_id": tenant_id, "operator_id": operator_id}):
+        operator: Operator = Operator.from_db(connection.alias, CALLER, [row[name] for name in CALLER])
+        operator.tenant = Tenant.from_db(connection.alias, TENANT, [row[f"tenant__{name}"] for name in TENANT])
+        return operator
+    return None
 
 
 class OperatorHeader(BaseAuthentication):

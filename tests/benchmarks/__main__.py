@@ -9,10 +9,11 @@ from pathlib import Path
 import django
 from django.utils.module_loading import import_string
 
-from tests.benchmarks.ground import BASE, Ground
+from tests.benchmarks.ground import Ground
 from tests.benchmarks.size import Size
+from tests.production import BASE
 
-NAMES = ("allocate", "pick", "wear", "list", "memory")
+NAMES = ("allocate", "pick", "wear", "list", "expire", "filters", "memory")
 FULL = "full"
 
 

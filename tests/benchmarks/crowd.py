@@ -74,10 +74,10 @@ def grow(owner: psycopg.Connection[Any], first: int, last: int) -> None:
         tenant=TENANT,
         inboxes=INBOXES,
         saturated=SATURATED,
-        delay_cap=weights.delay_cap_sql,
-        credit=weights.credit_sql("messages"),
-        rank=weights.rank_sql("credit", "since", "flagged"),
-        score=weights.score_sql(weights.effective_sql("credit", "since", "now()")),
+        delay_cap=weights.in_sql.delay_cap_interval,
+        credit=weights.in_sql.credit("messages"),
+        rank=weights.in_sql.rank("credit", "since", "flagged"),
+        score=weights.in_sql.score(weights.in_sql.effective("credit", "since", "now()")),
     )
     in_the_tenant(owner, statement, {"first": first, "last": last})
 

@@ -1,14 +1,10 @@
 """The servers of a run: a PostgreSQL of its own that really fsyncs, and the API as it is started in production."""
 
 import os
-import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +12,11 @@ import psycopg
 from psycopg import sql
 
 from convalloc.embedded.postgres import Postgres
-from convalloc.embedded.process import DidNotStart, free_port, launch, stop, tail, tie
-from convalloc.embedded.quickstart import ready
+from tests import production
 from tests.benchmarks import scales
+from tests.production import BASE, Api
 
-BASE = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
 MAX_PAGE_LIMIT = "1000"  # so that the walk to page 10,000 takes two hundred requests and no knowledge of cursors
-
-
-@dataclass
-class Api:
-    """The API's processes: the one that granian started as, and its workers."""
-
-    port: int
-    pid: int
-
-    @property
-    def workers(self) -> list[int]:
-        """The processes that answer."""
-        return sorted(scales.children(self.pid))
 
 
 class Ground:
@@ -56,12 +37,8 @@ class Ground:
         return {
             "DATABASE_URL": self.postgres.url("convalloc_app", database),
             "DATABASE_OWNER_URL": self.postgres.url("convalloc_owner", database),
-            "REDIS_URL": "redis://127.0.0.1:1/0",  # nothing that is measured asks the broker
             "EMBEDDED_DIR": str(self.folder),
-            "ENV_FILE": "",
-            "DEVELOPMENT": "false",
-            "SECRET_KEY": "a-benchmark-signs-nothing-" * 2,
-            "OPERATOR_HEADER_AUTH": "true",
+            **production.SETTINGS,
             "MAX_PAGE_LIMIT": MAX_PAGE_LIMIT,
         }
 
@@ -103,22 +80,7 @@ class Ground:
     @contextmanager
     def api(self, database: str) -> Iterator[Api]:
         """The API on a database. Raises DidNotStart."""
-        port, log = free_port(), self.folder / "log" / f"api-{database}.log"
-        command = [*tie("TERM"), sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(scales.CORES), "--blocking-threads", blocking_threads(), "tests.benchmarks.server:application"]
-        process = launch(command, log=log, env=os.environ | self.environment(database), cwd=BASE)
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while answer := ready(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise DidNotStart(f"The API is not ready: {answer}\n{tail(log)}")
-                time.sleep(0.1)
-            yield Api(port, process.pid)
-        finally:
-            stop(process, (signal.SIGTERM, 10))
-
-
-def blocking_threads() -> str:
-    """As many as docker-compose.yml gives each worker."""
-    (threads,) = re.findall(r"--blocking-threads (\d+)", (BASE / "docker-compose.yml").read_text())
-    return str(threads)
+        environment, log = os.environ | self.environment(database), self.folder / "log" / f"api-{database}.log"
+        application, threads = "tests.benchmarks.server:application", production.blocking_threads()
+        with production.serve(application, environment=environment, log=log, workers=scales.CORES, threads=threads) as api:
+            yield api

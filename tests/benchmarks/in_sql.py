@@ -1,12 +1,11 @@
 """Picks without HTTP: the product's room, the product's statement alone, and a bare UPDATE by key for scale.
 
-Each client is a process: threads would wait for Python's own lock. Every act is three round trips, BEGIN with the tenant,
-the statement, COMMIT; a pick that is several statements takes the further ones, which the report names.
+Each client is a process: threads would wait for Python's own lock. Every act is three round trips: BEGIN with the tenant,
+the message, COMMIT.
 """
 
 import multiprocessing
 import random
-import re
 import resource
 import time
 from collections.abc import Callable
@@ -17,7 +16,9 @@ import psycopg
 from django.db import connection, transaction
 from psycopg import ClientCursor, Cursor
 
+from convalloc.prepared import ONE_PLAN, Statement
 from conversations import allocation
+from operators import presence
 from tenants import isolation
 from tenants.models import Tenant
 from tests.benchmarks import crowd
@@ -28,39 +29,36 @@ from tests.benchmarks.scales import Scale
 from tests.benchmarks.size import Size
 
 BEGIN = f"BEGIN; SET LOCAL app.tenant_id = '{crowd.TENANT}'"
-BARE = "UPDATE conversations SET updated_at = clock_timestamp() WHERE tenant_id = %s AND id = %s"
-TAKE = "UPDATE conversations SET state = 'ALLOCATED', assigned_operator_id = %s WHERE tenant_id = %s AND id = %s"
-WRITES = re.compile(r"\bUPDATE\s+conversations\b", re.IGNORECASE)
+BARE = Statement("UPDATE conversations SET updated_at = clock_timestamp() WHERE tenant_id = %(tenant_id)s AND id = %(conversation_id)s")
 processes = multiprocessing.get_context("fork")  # Django is set up already, and no thread runs
 
 
-class Recorded(NamedTuple):
-    """A statement of the product, as it sends it."""
+class Sent(NamedTuple):
+    """A message of the product, as it sends it."""
 
     sql: str
     parameters: Any
 
 
 def pick(ground: Ground, full: str, size: Size, report: Report) -> None:
-    """The room, the statement, the bare UPDATE, all with as many clients."""
+    """The room, its message, the bare UPDATE, all with as many clients."""
     with ground.copy(full) as copy:
         crowd.tick(copy)
-        report.notes.append(_described(copy))
         kinds = {
             "pick, the product's room": room,
-            "pick, its statement": statement,
-            "pick, its statement planned once": prepared_statement,
+            "pick, its message": message,
+            "pick, planned anew each time": planned_anew,
             "bare UPDATE": bare_update,
             "bare UPDATE planned once": prepared_update,
         }
-        consumes = {room, statement, prepared_statement}
+        consumes = {room, message, planned_anew}
         turns = {
             name: lambda kind=kind: crew(ground, copy, kind, size, size.round if kind in consumes else None) for name, kind in kinds.items()
         }
         found = in_turn(turns, size.rounds, report)
-    update, prepared = found["bare UPDATE"], found["bare UPDATE planned once"]
-    report.compared("pick's statement / bare UPDATE", ">= 0.25", found["pick, its statement"], update)
-    report.compared("pick's statement / bare UPDATE, both planned once", ">= 0.25", found["pick, its statement planned once"], prepared)
+    update, prepared_too = found["bare UPDATE"], found["bare UPDATE planned once"]
+    report.compared("pick's message / bare UPDATE", ">= 0.25", found["pick, its message"], update)
+    report.compared("pick's message / bare UPDATE, both planned once", ">= 0.25", found["pick, its message"], prepared_too)
     report.compared("pick by the room (Python) / bare UPDATE", ">= 0.25", found["pick, the product's room"], update)
 
 
@@ -70,11 +68,11 @@ def wear(ground: Ground, full: str, size: Size, report: Report) -> None:
         crowd.tick(copy)
         many = f"pick after {size.allocations:,} allocations"
         turn = min(size.round, max(1, size.allocations // 10))
-        crew(ground, copy, statement, size, turn)
-        fresh = [crew(ground, copy, statement, size, turn) for _ in range(size.rounds)]
-        crew(ground, copy, statement, size, size.allocations, seconds=3600.0)
+        crew(ground, copy, message, size, turn)
+        fresh = [crew(ground, copy, message, size, turn) for _ in range(size.rounds)]
+        crew(ground, copy, message, size, size.allocations, seconds=3600.0)
         crowd.tick(copy)
-        worn = [crew(ground, copy, statement, size, turn) for _ in range(size.rounds)]
+        worn = [crew(ground, copy, message, size, turn) for _ in range(size.rounds)]
     report.measured("pick on a fresh table", fresh)
     report.measured(many, worn)
     report.compared(f"pick: fresh / after {size.allocations:,} allocations", "<= 1.5", fresh, worn)
@@ -141,45 +139,51 @@ def room(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
     return act
 
 
-def statement(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
-    """The pick's message without its Python; where it only locks, one more statement takes the row.
+def message(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
+    """The pick as the product sends it, without its Python: by the names of statements that the session has planned."""
+    sent = _sent(operator_id)
+    cursor = _cursor(url)
+    for statement in (presence.LOCK, allocation.HAND_OUT):
+        cursor.execute(statement.prepare)
+    return _picking(cursor, sent)
 
-    Planned once, its statements travel one by one: PostgreSQL prepares no message of several.
-    """
-    recorded = record(operator_id)
-    connection.close()
-    writes = WRITES.search(recorded.sql) is not None
-    cursor = _cursor(url, prepare=prepare)
-    messages = recorded.sql.split(";") if prepare else [recorded.sql]
 
+def planned_anew(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
+    """The same in full, as it travels behind a pooler."""
+    sent = _sent(operator_id)
+    text = f"SAVEPOINT hand_out; {presence.LOCK.text}; {allocation.HAND_OUT.text}"
+    return _picking(_cursor(url), sent._replace(sql=text))
+
+
+def _picking(cursor: Cursor[Any], sent: Sent) -> Callable[[], bool]:
     def act() -> bool:
         cursor.execute(BEGIN)
-        for message in messages:
-            cursor.execute(message, recorded.parameters, prepare=prepare)
-        while cursor.nextset():
-            pass
-        row = cursor.fetchone()
-        if row and not writes:
-            place = [column.name for column in cursor.description or ()].index("id")
-            cursor.execute(TAKE, [operator_id, crowd.TENANT, row[place]], prepare=prepare)
+        cursor.execute(sent.sql, sent.parameters)
+        picked = 0
+        while True:
+            picked = cursor.rowcount if cursor.description else picked
+            if not cursor.nextset():
+                break
         cursor.execute("COMMIT")
-        return row is not None
+        return picked == 1
 
     return act
 
 
-def prepared_statement(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
-    """The same, planned once for each connection."""
-    return statement(url, operator_id, queued, prepare=True)
-
-
 def bare_update(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
     """One row of the same table by its key, another one each time."""
-    cursor, dice = _cursor(url, prepare=prepare), random.Random(operator_id)
+    cursor, dice = _cursor(url), random.Random(operator_id)
+    text = BARE.text
+    if prepare:
+        cursor.execute(BARE.prepare)
+        text = f"{ONE_PLAN}; {BARE.execute}"
 
     def act() -> bool:
         cursor.execute(BEGIN)
-        changed = cursor.execute(BARE, [crowd.TENANT, dice.randint(1, queued)], prepare=prepare).rowcount
+        cursor.execute(text, {"tenant_id": crowd.TENANT, "conversation_id": dice.randint(1, queued)})
+        while cursor.nextset():
+            pass
+        changed = cursor.rowcount
         cursor.execute("COMMIT")
         return changed == 1
 
@@ -191,28 +195,21 @@ def prepared_update(url: str, operator_id: int, queued: int) -> Callable[[], boo
     return bare_update(url, operator_id, queued, prepare=True)
 
 
-def _cursor(url: str, *, prepare: bool) -> Cursor[Any]:
-    """Parameters in the text, as Django sends them, or bound on the server, which preparing needs.
-
-    Left to itself, PostgreSQL plans even a prepared pick anew each time: its guess is that a plan for unknown values costs more.
-    """
-    session = psycopg.connect(url, autocommit=True)
-    if not prepare:
-        return ClientCursor(session)
-    session.execute("SET plan_cache_mode = force_generic_plan")
-    return session.cursor()
+def _cursor(url: str) -> Cursor[Any]:
+    """Parameters in the text, as Django sends them."""
+    return ClientCursor(psycopg.connect(url, autocommit=True))
 
 
 class _Seen(Exception):
     """The recording has what it wants."""
 
 
-def statements(operator_id: int) -> list[Recorded]:
-    """Everything that the product asks of the database for one allocation, in order; rolled back."""
-    found: list[Recorded] = []
+def _sent(operator_id: int) -> Sent:
+    """What the product sends for one pick; its transaction is rolled back."""
+    found: list[Sent] = []
 
     def keep(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        found.append(Recorded(sql, params))
+        found.append(Sent(sql, params))
         return execute(sql, params, many, context)
 
     with suppress(_Seen), isolation.act_as(crowd.TENANT):
@@ -220,22 +217,5 @@ def statements(operator_id: int) -> list[Recorded]:
         with transaction.atomic(), connection.execute_wrapper(keep):
             allocation.allocate_next(operator_id, tenant)
             raise _Seen
-    return found
-
-
-def record(operator_id: int) -> Recorded:
-    """The statement that picks: the one that passes over what neighbours have locked."""
-    picks = [asked for asked in statements(operator_id) if "SKIP LOCKED" in asked.sql]
-    if not picks:
-        raise RuntimeError("No statement of allocate_next says SKIP LOCKED: tell tests.benchmarks.in_sql.record how the pick looks now")
-    return picks[0]
-
-
-def _described(database: str) -> str:
     connection.close()
-    connection.settings_dict["NAME"] = database
-    asked = statements(1)
-    connection.close()
-    picks = [one for one in asked if "SKIP LOCKED" in one.sql]
-    whole = "writes the row itself" if picks and WRITES.search(picks[0].sql) else "only locks: a second statement takes the row"
-    return f"one allocation: {len(asked)} statements inside its transaction; the pick's {whole}"
+    return next(each for each in found if allocation.HAND_OUT.name in each.sql)

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.benchmarks import crowd, scales
-from tests.benchmarks.ground import BASE, Api, Ground
+from tests.benchmarks.ground import Ground
 from tests.benchmarks.report import Report, Round
 from tests.benchmarks.size import Size
+from tests.production import BASE, BEHIND_THE_PROXY, Api
 
 SHORT_QUEUE = 1000
 DEEP_PAGE = 10_000
@@ -79,7 +80,7 @@ def memory(ground: Ground, full: str, size: Size, report: Report) -> None:
     with ground.copy(full) as copy, ground.api(copy) as api:
         lists_of_20 = _gets(f"/api/v1/conversations?{urlencode(QUEUED | {'limit': ROWS})}", size)
         _turn(ground, api, lists_of_20, size, requests=2 * size.clients)  # every worker has imported and connected
-        worker = api.workers[0]
+        worker = min(scales.children(api.pid))
         kept = [scales.megabytes(worker)]
         for _ in range(2):
             for _ in range(size.rounds):
@@ -148,7 +149,7 @@ def _gets(path: str, size: Size, caller: int | None = None) -> list[str]:
 
 
 def _request(method: str, path: str, caller: int, body: str = "") -> str:
-    headers = {"Host": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Operator-Id": str(caller)}
+    headers = BEHIND_THE_PROXY | {"X-Operator-Id": str(caller)}
     if body:
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
     return f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + f"\r\n{body}"
@@ -159,7 +160,7 @@ def _walk(api: Api, page: int) -> tuple[str, int]:
     server, cursor, rows, began = HTTPConnection("127.0.0.1", api.port, timeout=120), "", 0, time.monotonic()
     while rows < (page - 1) * ROWS and time.monotonic() - began < WALK_SECONDS:
         step = min(1000, (page - 1) * ROWS - rows)
-        headers = {"X-Forwarded-Proto": "https", "X-Operator-Id": "1"}
+        headers = BEHIND_THE_PROXY | {"X-Operator-Id": "1"}
         server.request("GET", f"/api/v1/conversations?{urlencode(QUEUED | {'limit': step, 'cursor': cursor})}", headers=headers)
         answer = json.loads(server.getresponse().read())
         cursor, rows = answer["data"]["next_cursor"], rows + step

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import scales
-from tests.benchmarks.ground import BASE, Ground, blocking_threads
+from tests.benchmarks.ground import Ground
+from tests.production import BASE, blocking_threads
 
 MEASURED = ("measured", "per second", "p50 ms", "p99 ms", "answers", "CPU ms for one answer", "noise", "trouble")
 LIBRARIES = ("django", "djangorestframework", "psycopg", "granian", "orjson")

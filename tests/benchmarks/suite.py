@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import crowd, in_sql, over_http
+from tests.benchmarks import crowd, in_expiry, in_lists, in_sql, over_http
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.report import Report, facts
 from tests.benchmarks.size import Size
@@ -16,6 +16,8 @@ BENCHMARKS: dict[str, Callable[[Ground, str, Size, Report], None]] = {
     "pick": in_sql.pick,
     "wear": in_sql.wear,
     "list": over_http.lists,
+    "expire": in_expiry.expire,
+    "filters": in_lists.filters,
     "memory": over_http.memory,
 }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.__main__ import NAMES
-from tests.benchmarks.ground import BASE
 from tests.benchmarks.suite import BENCHMARKS
+from tests.production import BASE
 
 TINY = ("--size", "400", "--clients", "2", "--rounds", "1", "--seconds", "0.2", "--allocations", "20")
 
@@ -40,8 +40,9 @@ def test_every_contender_was_measured_and_answered_without_trouble(report: dict[
 def test_every_goal_of_the_documentation_has_its_ratio(report: dict[str, list[dict[str, str]]]) -> None:
     goals = {each["name"].split(":")[0].split(" /")[0] for each in report["ratios"]}
 
-    assert goals == {"allocate", "pick's statement", "pick by the room (Python)", "pick", "list"}
+    assert goals == {"allocate", "pick's message", "pick by the room (Python)", "pick", "list", "expiry"}
     assert sum("memory" in note for note in report["notes"]) == 1
+    assert sum("0 read the table whole" in note for note in report["notes"]) == 1
 
 
 def test_the_command_line_offers_every_benchmark() -> None:

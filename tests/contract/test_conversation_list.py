@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.conftest import Api, Cast
 from tests.contract import witness
 
-STATEMENTS = 6  # whose tenant; who calls; the time; the rows; their labels; their assignments
+STATEMENTS = 4  # the tenant of the caller, the caller, the time, the page
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -123,6 +123,19 @@ def test_an_operator_sees_what_they_hold_at_another_inbox(cast: Cast, api: type[
     answer = api(cast.otto).get("/conversations")
 
     assert ids(answer) == [elsewhere.pk]
+
+
+@pytest.mark.parametrize("sort", ["priority", "newest", "oldest"])
+@pytest.mark.parametrize("narrowed", ["inbox_id={support}", "state=QUEUED", "label_id={label}"])
+def test_what_they_hold_at_another_inbox_is_narrowed_as_the_rest(cast: Cast, api: type[Api], narrowed: str, sort: str) -> None:
+    waiting, elsewhere, label = cast.conversation(), cast.conversation(inbox=cast.sales), cast.label()
+    words = {"operator_id": cast.otto.pk, "conversation_id": elsewhere.pk, "force": True, "reason": "Olga is ill"}
+    api(cast.mia).post("/conversations/manager-allocate", **words)
+    api(cast.mia).post("/labels/attach", conversation_id=waiting.pk, label_id=label.pk)
+
+    answer = api(cast.otto).get(f"/conversations?sort={sort}&{narrowed.format(support=cast.support.pk, label=label.pk)}")
+
+    assert ids(answer) == [waiting.pk]
 
 
 @pytest.mark.parametrize("caller", ["olga", "mia", "ada"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conversations import grace
+from conversations import expiry
 from conversations.models import GracePeriod
 from tenants import isolation
 from tests.conftest import Api, Cast
@@ -19,14 +19,14 @@ def period_of(cast: Cast, conversation: Any) -> GracePeriod:
         return GracePeriod.objects.get(conversation_id=conversation.pk)
 
 
-def let_it_expire(cast: Cast, conversation: Any) -> grace.Counts:
+def let_it_expire(cast: Cast, conversation: Any) -> expiry.Counts:
     """The grace period is over, and the beat comes by."""
     with isolation.act_as(cast.tenant.pk):
         row = GracePeriod.objects.get(conversation_id=conversation.pk)
         row.opened_at -= timedelta(hours=1)
         row.expires_at -= timedelta(hours=1)
         row.save(update_fields=["opened_at", "expires_at"])
-    return grace.expire_due()
+    return expiry.expire_due()
 
 
 def test_tells_the_status(cast: Cast, api: type[Api]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conversations import grace
+from conversations import expiry
 from conversations.models import Assignment, GracePeriod
 from tenants import isolation
 from tests.conftest import Answer, Api, Cast
@@ -127,7 +127,7 @@ def test_the_old_system_took_a_reassigned_conversation_from_its_new_operator_whe
         long_ago = period.opened_at.replace(year=period.opened_at.year - 1)
         GracePeriod.objects.filter(pk=period.pk).update(opened_at=long_ago, expires_at=period.opened_at)
 
-    counts = grace.expire_due()
+    counts = expiry.expire_due()
 
     assert counts == (0, 0)
     assert period.end_reason == "assignment_ended"

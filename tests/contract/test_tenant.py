@@ -199,10 +199,13 @@ def test_without_a_broker_the_change_stands_and_the_tick_catches_up(
     # The pools remember where they connect to: this test's are its own, and the next test finds the old ones again.
     monkeypatch.setattr(app, "_pool", None)
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
+    slept: list[float] = []
+    monkeypatch.setattr("kombu.utils.functional.sleep", slept.append)
 
     answer = change(api(cast.ada), priority_alpha=0.8)
 
     assert answer.status == 200
+    assert slept == [], "the caller waits for a broker that is away"
     with pytest.raises(OperationalError):
         tasks.rank_anew.delay(cast.tenant.pk)
     assert recalculation.tick().reranked == 1

@@ -6,6 +6,8 @@ from itertools import product
 from typing import Any
 
 from convalloc import clock
+from conversations.doctor import examination
+from conversations.doctor.findings import Verdict
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.states import TRANSITIONS, State
 from operators.models import OperatorStatus, Status
@@ -21,8 +23,16 @@ def assert_all(cast: Cast) -> None:
     with isolation.act_as(cast.tenant.pk):
         assert_allocated_exactly_with_one_open_assignment()
         assert_offline_operators_hold_nothing_without_grace()
+        assert_the_clock_took_nothing_from_who_was_back()
         for row in Conversation.objects.all():
             assert_the_log_is_the_row(row)
+    assert_the_doctor_agrees(cast)
+
+
+def assert_the_doctor_agrees(cast: Cast) -> None:
+    """What is whole by the rules of this file is whole by the product's own SQL, too: `manage.py doctor` cries no wolf."""
+    findings = examination.examine([cast.tenant.pk])
+    assert [finding.as_lines() for finding in findings if finding.verdict == Verdict.FAIL] == []
 
 
 def assert_allocated_exactly_with_one_open_assignment() -> None:
@@ -38,6 +48,14 @@ def assert_offline_operators_hold_nothing_without_grace() -> None:
     at_risk = Assignment.objects.filter(ended_at__isnull=True, operator_id__in=offline).values_list("pk", flat=True)
     periods = GracePeriod.objects.filter(ended_at__isnull=True).values_list("assignment_id", flat=True)
     assert sorted(at_risk) == sorted(periods)
+
+
+def assert_the_clock_took_nothing_from_who_was_back() -> None:
+    """Whatever expired was an offline operator's. Both write under the operator's lock, so the order of ids is theirs."""
+    for taken in Event.objects.filter(kind="conversation.requeued"):
+        changes = Event.objects.filter(kind="operator.status_changed", subject_id=taken.before["assigned_operator_id"], id__lt=taken.pk)
+        last = changes.order_by("-id").first()
+        assert last is None or last.after["status"] == Status.OFFLINE, f"{taken} came after {last}"
 
 
 def timeline(row: Conversation) -> list[Event]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from conversations import allocation, grace, lifecycle
-from conversations.grace import Counts
+from conversations import allocation, expiry, grace, lifecycle
+from conversations.expiry import Counts
 from conversations.lifecycle import Override
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
@@ -122,9 +122,9 @@ def test_the_clock_takes_nothing_before_its_time(cast: Cast) -> None:
     status(cast, cast.otto, Status.OFFLINE)
     minutes_pass(cast, 14)
 
-    assert grace.expire_due() == Counts()
+    assert expiry.expire_due() == Counts()
     minutes_pass(cast, 1)
-    assert grace.expire_due() == Counts(released=2)
+    assert expiry.expire_due() == Counts(released=2)
 
 
 def test_what_the_clock_returns_waits_again_with_its_full_credit_and_its_score_of_now(cast: Cast) -> None:
@@ -134,7 +134,7 @@ def test_what_the_clock_returns_waits_again_with_its_full_credit_and_its_score_o
     status(cast, cast.otto, Status.OFFLINE)
     minutes_pass(cast, 20)
 
-    grace.expire_due()
+    expiry.expire_due()
 
     row = cast.again(held)
     assert (row.state, row.assigned_operator_id) == (State.QUEUED, None)
@@ -161,8 +161,8 @@ def test_after_an_hours_outage_one_call_returns_everything_in_rounds_of_any_size
     minutes_pass(cast, 75)
     minutes_pass(neighbours, 75)
 
-    assert grace.expire_due(limit) == Counts(released=8)
-    assert grace.expire_due(limit) == Counts()
+    assert expiry.expire_due(limit) == Counts(released=8)
+    assert expiry.expire_due(limit) == Counts()
 
     invariants.assert_all(cast)
     invariants.assert_all(neighbours)
@@ -172,10 +172,10 @@ def test_ten_more_calls_change_nothing(cast: Cast) -> None:
     (held,) = held_by(cast, cast.otto)
     status(cast, cast.otto, Status.OFFLINE)
     minutes_pass(cast, 20)
-    grace.expire_due()
+    expiry.expire_due()
     version = cast.again(held).version
 
-    assert [grace.expire_due() for _ in range(10)] == [Counts()] * 10
+    assert [expiry.expire_due() for _ in range(10)] == [Counts()] * 10
 
     assert cast.again(held).version == version
 
@@ -201,7 +201,7 @@ def test_a_period_that_should_not_be_open_is_closed_and_takes_nothing(cast: Cast
                 waited_seconds_at_start=0,
             )
 
-    assert grace.expire_due() == Counts(closed=1)
+    assert expiry.expire_due() == Counts(closed=1)
 
     assert cast.again(held).assigned_operator_id == cast.otto.pk
     assert [row.end_reason for row in periods(cast)] == [reason]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convalloc.errors import DomainError
-from conversations import allocation, grace, labelling, lifecycle
+from conversations import allocation, expiry, grace, labelling, lifecycle
 from conversations.lifecycle import Override
 from conversations.models import Assignment
 from operators.models import Status
@@ -23,7 +23,7 @@ FORCE = Override(force=True, reason="by chance")
 def expire_nine_minutes_later(cast: Cast) -> None:
     """Two of these are longer than the grace period."""
     minutes_pass(cast, 9)
-    grace.expire_due(limit=1)
+    expiry.expire_due(limit=1)
 
 
 ACTS: dict[str, Callable[[Cast, Any, Any, Any], Any]] = {

@@ -32,9 +32,9 @@ def queues(draw: st.DrawFn) -> tuple[Formula, datetime, list[tuple[int, datetime
 
 def evaluated(weights: Weights, rows: list[tuple[int, datetime]], now: datetime, *, saturated: bool) -> list[tuple[int, int, int, float]]:
     """(credit, rank, effective, score) of each row, computed by PostgreSQL."""
-    credit, effective = weights.credit_sql("n"), weights.effective_sql("credit", "waits_from", "now")
+    credit, effective = weights.in_sql.credit("n"), weights.in_sql.effective("credit", "waits_from", "now")
     statement = (
-        f"SELECT credit, {weights.rank_sql('credit', 'waits_from', 'saturated')}, effective, {weights.score_sql('effective')}"
+        f"SELECT credit, {weights.in_sql.rank('credit', 'waits_from', 'saturated')}, effective, {weights.in_sql.score('effective')}"
         f" FROM (SELECT *, {effective} AS effective FROM (SELECT *, {credit} AS credit FROM"
         "  unnest(%s::int[], %s::timestamptz[]) WITH ORDINALITY AS u(n, waits_from, at_place),"
         "  (SELECT %s::timestamptz AS now, %s AS saturated) AS fixed) AS credited) AS q ORDER BY at_place"

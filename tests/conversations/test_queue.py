@@ -15,7 +15,7 @@ from conversations.api.pages import page
 from conversations.models import Conversation
 from conversations.priority import Weights
 from conversations.states import State
-from conversations.walk import Walk
+from conversations.walk import View
 from operators.models import Operator
 from tenants import isolation
 from tenants.models import Tenant
@@ -110,7 +110,7 @@ def listed(operator: Operator, tenant: Tenant, at: datetime, limit: int) -> list
     """Ids as the caller's list sorted by priority shows them, page by page, pinned to one instant."""
     ids, wish = [], {"sort": "priority", "limit": limit, "cursor": ""}
     while True:
-        found = page(queue.visible_to(operator), wish, {}, Weights.of(tenant), at, Walk.through(operator, {}))
+        found = page(View.of(operator, {}), wish, Weights.of(tenant), at)
         ids += [row["id"] for row in found.conversations]
         if found.next_cursor is None:
             return ids

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversations import allocation, grace, lifecycle
+from conversations import allocation, expiry, grace, lifecycle
 from conversations.errors import AlreadyResolved, HeldByAnother, NotAllocated, NotQueued, wrong_state
 from conversations.lifecycle import Override
 from conversations.models import Conversation, GracePeriod
@@ -26,7 +26,7 @@ def expire(cast: Cast, row: Conversation) -> Any:
     for period in GracePeriod.objects.filter(ended_at__isnull=True):
         long_ago = period.opened_at - timedelta(hours=1)
         GracePeriod.objects.filter(pk=period.pk).update(opened_at=long_ago, expires_at=long_ago + timedelta(minutes=1))
-    assert grace.expire_due().released == 1
+    assert expiry.expire_due().released == 1
     return Conversation.objects.get(pk=row.pk)
 
 

@@ -123,6 +123,14 @@ def test_what_the_api_sends_goes_to_the_projects_broker() -> None:
     assert said.strip() == os.environ["REDIS_URL"]
 
 
+def test_a_task_that_the_api_sends_goes_to_the_broker_of_the_settings() -> None:
+    ask = "import convalloc.wsgi; from conversations.tasks import rank_anew; print(rank_anew.app.conf.broker_url)"
+
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == os.environ["REDIS_URL"]
+
+
 @pytest.mark.parametrize("task", ["expire_grace_periods", "keep_ranks"])
 def test_a_task_answers_with_counts(db: None, task: str) -> None:
     counts = getattr(tasks, task)()

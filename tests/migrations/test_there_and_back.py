@@ -1,17 +1,11 @@
 """The migrations: forwards on an empty database, backwards to nothing, and forwards again to the very same schema."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
-import pytest
-from django.conf import settings
-from psycopg import sql
 
-NAME = f"migrations_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+from tests.migrations.conftest import manage
+
 OURS = ("conversations", "labels", "operators", "tenants")
 SCHEMA = {
     "columns": "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
@@ -25,30 +19,6 @@ SCHEMA = {
     "functions": "SELECT pg_get_functiondef(oid), proacl::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
     "platform": "SELECT id, name, priority_alpha FROM tenants",
 }
-
-
-@pytest.fixture
-def empty_database() -> Iterator[dict[str, str]]:
-    """A database of its own with nothing in it; the environment that names it."""
-    database = sql.Identifier(NAME)
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
-        owner.execute(sql.SQL("CREATE DATABASE {}").format(database))
-        yield os.environ | {name: os.environ[name].rsplit("/", 1)[0] + f"/{NAME}" for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-
-
-def manage(environment: dict[str, str], *arguments: str) -> None:
-    answer = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
 
 
 def schema(environment: dict[str, str]) -> dict[str, list[tuple[Any, ...]]]:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 
 from convalloc.api.answers import is_passing
 from convalloc.errors import DomainError, Missing
-from conversations import allocation, grace, labelling, lifecycle, queue, recalculation
+from conversations import allocation, expiry, grace, labelling, lifecycle, queue, recalculation
 from conversations.errors import AlreadyResolved, NotAllocated
 from conversations.lifecycle import Override
 from conversations.models import Conversation
@@ -60,7 +60,7 @@ def acts_of(cast: Cast, rows: list[Conversation], labels: list[int], luck: rando
         "flag": lambda: queue.flag_saturated(cast.tenant, 100),
     }
     of_their_own: list[Callable[[], Any]] = [
-        grace.expire_due,
+        expiry.expire_due,
         recalculation.tick,
         lambda: recalculation.recalculate(cast.tenant.pk),
         lambda: an_hour_passes(cast),

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from conversations import allocation, grace, lifecycle, queue
+from convalloc.prepared import Statement
+from conversations import allocation, expiry, grace, lifecycle, queue
 from conversations.errors import OperatorNotAvailable
 from conversations.lifecycle import Override
 from conversations.models import Conversation, GracePeriod
@@ -52,11 +53,6 @@ def unlocked(operator_id: int) -> OperatorStatus:
     return OperatorStatus.objects.select_related("operator").get(operator_id=operator_id)
 
 
-def unlocked_many(operator_ids: set[int]) -> dict[int, OperatorStatus]:
-    """presence.lock_many, without the locks."""
-    return {row.operator_id: row for row in OperatorStatus.objects.filter(operator_id__in=operator_ids)}
-
-
 # --- leaving against getting work ----------------------------------------------------------------
 
 
@@ -82,7 +78,7 @@ def test_leaving_waits_for_an_allocation_and_opens_grace_for_it(committed: None)
 
 def test_control_without_the_operators_lock_the_work_is_stranded(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "lock", unlocked)
-    monkeypatch.setattr(presence, "LOCK", "SELECT 1")
+    monkeypatch.setattr(presence, "LOCK", Statement("SELECT 1"))
     cast = assemble()
 
     leave_in_the_middle_of_an_allocation(cast, waits_or_ends)
@@ -125,14 +121,14 @@ def test_leaving_and_allocating_at_once_many_times_strands_nothing(committed: No
 # --- the clock against everybody else ------------------------------------------------------------
 
 
-def expire_in_the_middle(cast: Cast, act: Callable[[], Any], wait: Callable[[Call], None]) -> grace.Counts:
+def expire_in_the_middle(cast: Cast, act: Callable[[], Any], wait: Callable[[Call], None]) -> expiry.Counts:
     """An act is done but not committed when the clock comes; what the clock did."""
     with isolation.act_as(cast.tenant.pk):
         act()
-        expiry = Call(grace.expire_due)
-        wait(expiry)
-    counts = expiry.done()
-    assert isinstance(counts, grace.Counts), counts
+        coming = Call(expiry.expire_due)
+        wait(coming)
+    counts = coming.done()
+    assert isinstance(counts, expiry.Counts), counts
     return counts
 
 
@@ -142,7 +138,7 @@ def test_who_returned_first_keeps_the_work(committed: None) -> None:
 
     counts = expire_in_the_middle(cast, lambda: returns(cast), until_waiting)
 
-    assert counts == grace.Counts()
+    assert counts == expiry.Counts()
     assert cast.again(held).assigned_operator_id == cast.otto.pk
     invariants.assert_all(cast)
 
@@ -150,7 +146,7 @@ def test_who_returned_first_keeps_the_work(committed: None) -> None:
 def test_control_without_the_operators_lock_the_clock_takes_the_work_of_who_returned(
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "lock_many", unlocked_many)
+    monkeypatch.setattr(presence, "hold_many", lambda ids: None)
     cast = assemble()
     (held,) = left_behind(cast)
 
@@ -179,7 +175,7 @@ def test_a_return_after_the_clock_finds_the_work_gone_and_nothing_else_changed(c
     cast = assemble()
     (held,) = left_behind(cast)
 
-    assert grace.expire_due() == grace.Counts(released=1)
+    assert expiry.expire_due() == expiry.Counts(released=1)
     acting(cast.tenant.pk, returns, cast)()
 
     assert cast.again(held).state == State.QUEUED
@@ -206,7 +202,7 @@ def test_a_stale_deadline_ends_nothing_but_its_own_assignment(committed: None, e
 
     counts = expire_in_the_middle(cast, lambda: ENDS[end](cast, held), until_waiting)
 
-    assert counts == grace.Counts()
+    assert counts == expiry.Counts()
     with isolation.act_as(cast.tenant.pk):
         assert invariants.timeline(held)[-1].kind == f"conversation.{end.split()[0]}"
     invariants.assert_all(cast)
@@ -215,7 +211,7 @@ def test_a_stale_deadline_ends_nothing_but_its_own_assignment(committed: None, e
 def test_control_without_the_conversations_lock_the_clock_takes_it_from_the_new_holder(
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "lock_many", lambda ids: list(Conversation.objects.filter(pk__in=list(ids))))
+    monkeypatch.setattr(queue, "hold_many", lambda ids: None)
     cast = assemble()
     (held,) = left_behind(cast)
 
@@ -228,7 +224,7 @@ def test_two_workers_at_once_release_each_row_once(committed: None) -> None:
     cast = assemble()
     left_behind(cast, conversations=40)
 
-    outcomes = together([lambda: grace.expire_due(limit=7)] * 3)
+    outcomes = together([lambda: expiry.expire_due(limit=7)] * 3)
 
     assert sum((counts.released for counts in outcomes), 0) == 40
     with isolation.act_as(cast.tenant.pk):
@@ -242,7 +238,7 @@ def test_returning_and_expiring_at_once_many_times_agree_on_one_winner(committed
 
     for _ in range(20):
         (held,) = left_behind(cast)
-        outcomes = together([acting(cast.tenant.pk, returns, cast), grace.expire_due])
+        outcomes = together([acting(cast.tenant.pk, returns, cast), expiry.expire_due])
 
         assert [problem for problem in outcomes if isinstance(problem, Exception)] == []
         assert (cast.again(held).state == State.QUEUED) == (outcomes[1].released == 1)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError
 
+from convalloc.prepared import Statement
 from conversations import allocation, queue
 from conversations.errors import HeldByAnother
 from conversations.models import Assignment, Conversation
@@ -50,6 +51,9 @@ def claimed(cast: Cast, operator: Operator, wishes: list[int]) -> tuple[list[int
     return taken, 0
 
 
+LOCKED = "FOR NO KEY UPDATE OF c {when_locked}"
+
+
 def rush(cast: Cast, operators: int, conversations: int) -> list[Any]:
     """Allocate and claim mixed: what each of the operators took, or the exception that stopped them."""
     ids = [cast.conversation(message_count=n % 7, minutes_ago=n % 50).pk for n in range(conversations)]
@@ -81,7 +85,10 @@ def test_fifty_callers_share_two_hundred_conversations_each_exactly_once(committ
 
 
 def test_control_without_the_lock_two_callers_pick_the_same_row(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "PICK", queue.PICK.replace("FOR NO KEY UPDATE OF c {when_locked}", ""))
+    monkeypatch.setattr(queue, "PICK", queue.PICK.replace(LOCKED.format(when_locked="{when_locked}"), ""))
+    hand_out = allocation.HAND_OUT.text
+    assert hand_out.count(LOCKED.format(when_locked="SKIP LOCKED")) == 1
+    monkeypatch.setattr(allocation, "HAND_OUT", Statement(hand_out.replace(LOCKED.format(when_locked="SKIP LOCKED"), "")))
     cast = assemble()
 
     outcomes = rush(cast, operators=12, conversations=60)

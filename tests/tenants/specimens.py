@@ -42,6 +42,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
+        insert("ticks", specimen("ticks", cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
         Conversation.objects.filter(pk=conversation.pk).update(state="ALLOCATED", assigned_operator=cast.olga)
@@ -69,12 +70,26 @@ def event(cast: Cast) -> Row:
     }
 
 
+def tick(cast: Cast) -> Row:
+    return {"task": f"task {next(_numbers)}", "began_at": timezone.now()}
+
+
 def operator(cast: Cast) -> Row:
     return {"email": f"new{next(_numbers)}@tenant.example", "password": "", "name": "New", "role": "OPERATOR", "is_active": True}
 
 
 def operator_status(cast: Cast) -> Row:
     return {"operator_id": insert("operators", specimen("operators", cast)), "status": "OFFLINE"}
+
+
+def presence_period(cast: Cast) -> Row:
+    return {
+        "operator_id": insert("operators", specimen("operators", cast)),
+        "status": "AWAY",
+        "reason": "lunch",
+        "actor_id": cast.mia.pk,
+        "started_at": timezone.now(),
+    }
 
 
 def subscription(cast: Cast) -> Row:
@@ -140,8 +155,10 @@ def conversation_label(cast: Cast, of: Conversation | None = None, label_id: int
 MAKERS = {
     "inboxes": inbox,
     "events": event,
+    "ticks": tick,
     "operators": operator,
     "operator_status": operator_status,
+    "presence_periods": presence_period,
     "operator_inbox_subscriptions": subscription,
     "labels": label,
     "conversations": conversation,

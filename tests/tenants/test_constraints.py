@@ -26,6 +26,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "conversations_version_check": ("conversations", {"version": -1}),
     "grace_ends_with_a_reason": ("grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": None}),
     "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
+    "inbox_grace_range": ("inboxes", {"grace_period_minutes": 0}),
     "label_color_is_rrggbb": ("labels", {"color": "#33669g"}),
     "label_has_a_name": ("labels", {"name": ""}),
     "operator_inbox_subscriptions_capacity_check": ("operator_inbox_subscriptions", {"capacity": -1}),
@@ -34,6 +35,8 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "operator_known_role": ("operators", {"role": "KING"}),
     "operator_known_status": ("operator_status", {"status": "ASLEEP"}),
     "operator_of_platform_is_admin": ("operators", {"tenant_id": 0, "role": "OPERATOR"}),
+    "presence_known_status": ("presence_periods", {"status": "ASLEEP"}),
+    "presence_runs_forward": ("presence_periods", {"ended_at": LONG_AGO}),
     "resolved_exactly_with_a_time": ("conversations", {"state": "RESOLVED", "resolved_at": None}),
     "subscription_capacity_range": ("operator_inbox_subscriptions", {"capacity": 10_001}),
     "tenant_capacity_range": ("tenants", {"operator_capacity": 0}),
@@ -52,6 +55,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
 }
 # Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
 IMPLIED = {
+    "inboxes_grace_period_minutes_check": "inbox_grace_range",
     "operators_capacity_check": "operator_capacity_range",
     "tenants_cooldown_minutes_check": "tenant_cooldown_range",
     "tenants_operator_capacity_check": "tenant_capacity_range",
@@ -67,6 +71,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
     ("grace_ends_with_a_reason", "grace_period_assignments", {"end_reason": "expired"}),
     ("grace_ends_with_a_reason", "grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": "boredom"}),
     ("resolved_exactly_with_a_time", "conversations", {"state": "QUEUED", "resolved_at": LONG_AGO}),
+    ("inbox_grace_range", "inboxes", {"grace_period_minutes": 10_081}),
     ("label_color_is_rrggbb", "labels", {"color": "336699"}),
     ("tenant_delay_cap_range", "tenants", {"delay_cap_minutes": 0}),
     ("tenant_grace_range", "tenants", {"grace_period_minutes": 10_081}),
@@ -83,7 +88,9 @@ UNIQUE: dict[str, tuple[str, list[str]]] = {
     "label_once_per_conversation": ("conversation_labels", ["tenant_id", "conversation_id", "label_id"]),
     "one_open_assignment": ("assignments", ["tenant_id", "conversation_id"]),
     "one_open_grace_period": ("grace_period_assignments", ["tenant_id", "assignment_id"]),
+    "one_open_presence_period": ("presence_periods", ["tenant_id", "operator_id"]),
     "one_status_per_operator": ("operator_status", ["tenant_id", "operator_id"]),
+    "one_tick_row_per_task": ("ticks", ["tenant_id", "task"]),
     "operator_id_alone": ("operators", ["id"]),
     "operators_email_key": ("operators", ["email"]),
     "subscription_once": ("operator_inbox_subscriptions", ["tenant_id", "operator_id", "inbox_id"]),
@@ -186,3 +193,13 @@ def test_what_has_ended_leaves_room_for_the_next(table: str, cast: Cast) -> None
             insert(table, row | {"ended_at": datetime.now(UTC) + timedelta(hours=1), "end_reason": LAST_REASON[table]})
 
         assert insert(table, row)
+
+
+def test_a_period_of_presence_that_has_ended_leaves_room_for_the_next(cast: Cast) -> None:
+    """The same control, where no reason says why it ended; it may have lasted for no time at all."""
+    with isolation.act_as(cast.tenant.pk):
+        row = specimen("presence_periods", cast)
+        for lasted in (timedelta(), timedelta(hours=1)):
+            insert("presence_periods", row | {"ended_at": row["started_at"] + lasted})
+
+        assert insert("presence_periods", row)

@@ -3,7 +3,7 @@
 import pytest
 from django.db import OperationalError, connection
 
-from conversations import allocation, grace
+from conversations import allocation, expiry, grace
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Status
@@ -31,7 +31,7 @@ def test_a_tenant_whose_rows_are_locked_holds_nobody_else_up(committed: None) ->
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '200ms'")
         with pytest.raises(OperationalError, match="lock timeout"):
-            grace.expire_due()
+            expiry.expire_due()
 
     assert other.again(waiting).state == State.QUEUED
     assert stuck.again(held).state == State.ALLOCATED

@@ -1,0 +1,122 @@
+"""What the clock takes: conversations whose operator stayed away for the whole grace period go back to the queue.
+
+Deadlines are rows, not timers, and only the database's clock decides. An expiry takes the locks first, of the operators
+and of the conversations, and then looks again: whoever returned before, keeps the work. What is due is written in one
+statement for a whole round, because after an outage much is due at once.
+"""
+
+from typing import NamedTuple
+
+from django.db import connection
+
+from conversations import lifecycle, queue, states
+from conversations.models import GracePeriod
+from operators import presence
+from operators.models import Status
+from tenants import eventlog, isolation, rounds
+from tenants.models import Tenant
+
+(EXPIRE,) = (move for move in states.TRANSITIONS if move.act == "expire")
+EndReason = GracePeriod.EndReason
+ROUND = 500  # periods of one transaction: its locks last for a fraction of a second
+SUSPECTS = """
+    SELECT array_agg(id), array_agg(DISTINCT operator_id), array_agg(DISTINCT conversation_id) FROM (
+        SELECT g.id, g.operator_id, g.conversation_id FROM grace_period_assignments g
+         WHERE g.tenant_id = %(tenant_id)s AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
+         ORDER BY g.expires_at, g.id LIMIT %(limit)s) due
+"""
+# Under the locks, in a snapshot younger than the wait for them.
+RELEASE = f"""
+    WITH due AS MATERIALIZED (
+        SELECT g.id, g.tenant_id, g.assignment_id, g.conversation_id, g.operator_id, statement_timestamp() AS now,
+               CASE WHEN s.status <> '{Status.OFFLINE}' THEN '{EndReason.RETURNED}'
+                    WHEN a.id IS NULL THEN '{EndReason.ASSIGNMENT_ENDED}'
+                    ELSE '{EndReason.EXPIRED}' END AS outcome
+          FROM grace_period_assignments g
+          JOIN operator_status s ON s.tenant_id = g.tenant_id AND s.operator_id = g.operator_id
+          LEFT JOIN assignments a ON a.tenant_id = g.tenant_id AND a.conversation_id = g.conversation_id AND a.ended_at IS NULL
+                                 AND a.id = g.assignment_id
+         WHERE g.tenant_id = %(tenant_id)s AND g.id = ANY (%(periods)s) AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
+    ), batch AS (
+        SELECT c.id, c.message_count, {queue.WAITS_FROM} AS waits_from, due.operator_id, due.now
+          FROM due JOIN conversations c ON c.tenant_id = due.tenant_id AND c.id = due.conversation_id
+         WHERE due.outcome = '{EndReason.EXPIRED}'
+    ), placed AS ({queue.PLACED}), released AS (
+        UPDATE conversations c
+           SET state = '{EXPIRE.enters}', assigned_operator_id = NULL, version = c.version + 1, updated_at = p.now, {queue.PLACE}
+          FROM placed p
+         WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{EXPIRE.leaves}'
+        RETURNING c.tenant_id, c.id, c.version, p.operator_id
+    ), ended AS (
+        UPDATE assignments a SET ended_at = due.now, end_reason = '{lifecycle.END_REASON[EXPIRE.act]}'
+          FROM due WHERE due.outcome = '{EndReason.EXPIRED}' AND a.tenant_id = due.tenant_id AND a.id = due.assignment_id
+    ), closed AS (
+        UPDATE grace_period_assignments g SET ended_at = due.now, end_reason = due.outcome
+          FROM due WHERE g.tenant_id = due.tenant_id AND g.id = due.id
+    ), told AS ({
+    eventlog.append_sql(
+        f"'conversation.{EXPIRE.event}'",
+        "conversation",
+        subject_id="id",
+        before=lifecycle.CHANGED.format(state=EXPIRE.leaves, holder="operator_id", version="version - 1"),
+        after=lifecycle.CHANGED.format(state=EXPIRE.enters, holder="NULL::bigint", version="version"),
+        cause=f"'{lifecycle.END_REASON[EXPIRE.act]}'",
+        rows="released",
+    )
+}), told_too AS ({
+    eventlog.append_sql(
+        f"CASE outcome WHEN '{EndReason.EXPIRED}' THEN 'grace.expired' ELSE 'grace.cancelled' END",
+        "graceperiod",
+        subject_id="id",
+        before="jsonb_build_object('assignment_id', assignment_id, 'conversation_id', conversation_id, 'operator_id', operator_id)",
+        after="jsonb_build_object('end_reason', outcome)",
+        cause="outcome",
+        rows="due",
+    )
+})
+    SELECT (SELECT count(*) FROM released), (SELECT count(*) FROM due WHERE outcome <> '{EndReason.EXPIRED}')
+"""
+
+
+class Counts(NamedTuple):
+    """What a round of expiry did: conversations returned to the queue, and periods that had become pointless."""
+
+    released: int = 0
+    closed: int = 0
+
+    def __add__(self, other: object) -> "Counts":
+        assert isinstance(other, Counts)
+        return Counts(self.released + other.released, self.closed + other.closed)
+
+
+def expire_due(limit: int = ROUND) -> Counts:
+    """Return to the queue what is due, over all tenants, in rounds of at most `limit` rows, a transaction each.
+
+    Harmless to call twice, ten times, or at the same time from many workers.
+    """
+    total = Counts()
+
+    def expire(tenant_id: int) -> None:
+        nonlocal total
+        found = limit
+        while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
+            with isolation.act_as(tenant_id):
+                done, found = expire_round(Tenant.objects.get(pk=tenant_id), limit)
+            total += done
+
+    rounds.visit(rounds.with_due_grace(), expire)
+    return total
+
+
+def expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
+    """What was done about the next `limit` periods that are due, and how many of them there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(SUSPECTS, {"tenant_id": tenant.pk, "limit": limit})
+        periods, operators, conversations = cursor.fetchone()
+        if periods is None:
+            return Counts(), 0
+        presence.hold_many(operators)
+        queue.hold_many(conversations)
+        known = {"tenant_id": tenant.pk, "periods": periods} | queue.placing(tenant) | eventlog.origin()
+        cursor.execute(RELEASE, known)
+        return Counts(*cursor.fetchone()), len(periods)

@@ -1,0 +1,50 @@
+"""/operators/{id}/presence: who was there when. What follows for the work is a floor above (conversations.api.operators)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from convalloc import clock
+from convalloc.api import cursors
+from convalloc.api.bodies import checked
+from convalloc.api.envelope import success
+from convalloc.api.schema import documented
+from convalloc.errors import Missing
+from operators import timesheet
+from operators.api import shapes
+from operators.api.doors import TenantDoor
+from operators.timesheet import Place, Window
+
+# Where a walk stands, and the window that it is about, which would otherwise move on with the clock.
+PARSERS: list[Callable[[str], Any]] = [cursors.point_in_time, cursors.point_in_time, cursors.point_in_time, cursors.whole_number]
+
+
+class Presence(TenantDoor):
+    """The presence of operators of the caller's tenant."""
+
+    basename = "presence"
+
+    @documented(shapes.Timesheet, query=(shapes.AskedWindow,), refuses=(Missing,))
+    @action(detail=True, methods=["get"], url_path="presence")
+    def timesheet(self, request: Request, pk: str) -> Response:
+        """How long an operator spent in each status within a window of at most 92 days, and its periods, newest first."""
+        operator_id = self.on_behalf_of(int(pk))
+        wish = checked(shapes.AskedWindow, request.query_params)
+        asked, after, binding = _asked(operator_id, wish)
+        sheet = timesheet.of(operator_id, asked, wish["limit"], after)
+        cursor = cursors.write([asked.since, asked.until, *sheet.next], binding) if sheet.next else None
+        told = {"operator_id": operator_id, "from": asked.since, "to": asked.until, "seconds": sheet.seconds, "periods": sheet.periods}
+        return success(told | {"next_cursor": cursor, "has_more": cursor is not None})
+
+
+def _asked(operator_id: int, wish: dict[str, Any]) -> tuple[Window, Place | None, str]:
+    """The window, where in it to go on, and what binds a cursor to the question. Raises Invalid."""
+    since, until = wish.get("from"), wish.get("to")
+    binding = cursors.digest("presence", {"operator_id": operator_id, "from": since, "to": until})
+    if not wish["cursor"]:
+        return timesheet.window(since, until, clock.now()), None, binding
+    start, end, began, id_ = cursors.read(wish["cursor"], PARSERS, binding)
+    return timesheet.window(start, end, clock.now()), Place(began, id_), binding

@@ -1,0 +1,38 @@
+"""A database with nothing in it, and the command that fills it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+from psycopg import sql
+
+NAME = f"migrations_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+
+@pytest.fixture
+def empty_database() -> Iterator[dict[str, str]]:
+    """A database of its own with nothing in it; the environment that names it."""
+    database = sql.Identifier(NAME)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+        owner.execute(sql.SQL("CREATE DATABASE {}").format(database))
+        yield os.environ | {name: os.environ[name].rsplit("/", 1)[0] + f"/{NAME}" for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+def manage(environment: dict[str, str], *arguments: str) -> None:
+    """manage.py on that database."""
+    answer = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr

@@ -1,0 +1,57 @@
+"""The API as production starts it: granian, its workers and threads, the settings of production, behind a proxy with TLS."""
+
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from convalloc.embedded.process import DidNotStart, free_port, launch, stop, tail, tie
+from convalloc.embedded.quickstart import ready
+
+BASE = Path(__file__).resolve().parents[1]
+START_SECONDS = 60
+# The header signs in: who proves to be whom is another test's affair. Nothing here needs the broker.
+SETTINGS = {
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "ENV_FILE": "",
+    "DEVELOPMENT": "false",
+    "SECRET_KEY": "what-runs-here-signs-nothing-" * 2,
+    "OPERATOR_HEADER_AUTH": "true",
+}
+BEHIND_THE_PROXY = {"Host": "127.0.0.1", "X-Forwarded-Proto": "https"}
+
+
+@dataclass
+class Api:
+    """The API's processes: the one that granian started as has the pid; its workers are its children."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def serve(application: str, *, environment: Mapping[str, str], log: Path, workers: int, threads: int) -> Iterator[Api]:
+    """A WSGI application of this checkout, as `module:name`, with so many threads in each worker. Raises DidNotStart."""
+    port = free_port()
+    command = [*tie("TERM"), sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(workers), "--blocking-threads", str(threads), application]
+    process = launch(command, log=log, env=dict(environment), cwd=BASE)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while answer := ready(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise DidNotStart(f"The API is not ready: {answer}\n{tail(log)}")
+            time.sleep(0.1)
+        yield Api(port, process.pid)
+    finally:
+        stop(process, (signal.SIGTERM, 10))
+
+
+def blocking_threads() -> int:
+    """As many as docker-compose.yml gives each worker."""
+    (threads,) = re.findall(r"--blocking-threads (\d+)", (BASE / "docker-compose.yml").read_text())
+    return int(threads)
