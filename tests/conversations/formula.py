@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from conversations.models import Conversation
 from tenants.models import Tenant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +70,7 @@ class Formula:
         waited = min(max(0, since_epoch(now) - since_epoch(waits_from)), self.delay_cap) if self.beta else 0
         return math.floor(worth * self.delay_cap * messages) + waited
 
-    def in_order(self, rows: Iterable[Any], now: datetime) -> list[Any]:
+    def in_order(self, rows: Iterable[Conversation], now: datetime) -> list[Conversation]:
         """Highest score first, then who waits longest, then the lowest id."""
         return sorted(rows, key=lambda row: (-self.effective(row.message_count, row.waits_from, now), row.waits_from, row.pk))
 

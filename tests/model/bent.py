@@ -1,48 +1,63 @@
 """The reference, bent: each says of one rule what the product must not do. Against each the model has to find a difference."""
 
+from datetime import datetime
 from typing import Any
 
-from tests.model.reference import Reference, Thing
+from tests.model.reference import Conversation, Person, Reference
 
 
 class LastAmongEquals(Reference):
-    """Of two that are equal, the one that came later is first."""
+    """Of two with one score, the one that came later is first."""
 
-    def best(self, rows: list[Thing]) -> Thing:
-        effective = {c.pk: self.formula.effective(c.message_count, c.waits_from, self.now) for c in rows}
-        return max(rows, key=lambda c: (effective[c.pk], -c.waits_from.timestamp(), c.pk))
+    def in_order(self, rows: list[Conversation]) -> list[Conversation]:
+        return sorted(rows, key=lambda c: (-self.effective(c), -self.waits_from(c).timestamp(), c.pk))
 
 
 class OneTooMany(Reference):
-    """Who holds as much as they may still gets one more."""
+    """Who holds as much as they may, still gets one more."""
 
-    def full(self, to: Thing, inbox: int | None = None) -> bool:
-        limit = to.limits.get(inbox) if inbox else self.settings["operator_capacity"] if to.capacity is None else to.capacity
-        return limit is not None and len(self.held(to, inbox)) > limit
+    def full(self, to: Person, inbox: int | None = None) -> bool:
+        return super().full(to, inbox) and not self.just_full(to, inbox)
+
+    def just_full(self, to: Person, inbox: int | None) -> bool:
+        limit = to.seats.get(inbox) if inbox else self.settings["operator_capacity"] if to.limit is None else to.limit
+        return len(self.held(to, inbox)) == limit
 
 
 class NoCoolDown(Reference):
     """What somebody gave back is theirs again at once."""
 
-    def waiting_for(self, to: Thing) -> list[Thing]:
-        return [c for c in self.conversations if c.state == "QUEUED" and c.inbox in to.limits and not self.full(to, c.inbox)]
+    def cooling(self, to: Person, c: Conversation) -> bool:
+        return False
 
 
 class CreditLost(Reference):
-    """What comes back to the queue has waited since then."""
+    """What the clock takes from who is away, has waited since then."""
 
-    def requeue(self, act: str, by: Thing | None, c: Thing, **values: Any) -> Thing:
-        super().requeue(act, by, c, **values)
-        c.waits_from = self.now
+    def take(self, act: str, by: Person | None, c: Conversation, state: str = "QUEUED", **values: Any) -> Conversation:
+        super().take(act, by, c, state, **values)
+        if act == "expire":
+            c.last_message_at = self.now
         return c
 
 
 class GraceOutlivesTheReturn(Reference):
-    """Who comes back from a short absence loses the work all the same."""
+    """Who comes back in time, loses the work all the same."""
 
-    def turn(self, by: Thing, who: Thing, status: str) -> Thing:
-        ends = {c.pk: c.grace_ends for c in self.held(who)}
-        super().turn(by, who, status)
+    def turn(self, by: Person, who: Person, status: str, release_now: bool) -> Person:
+        ends: dict[int, datetime | None] = {c.pk: c.grace_ends for c in self.held(who)}
+        super().turn(by, who, status, release_now)
         for c in self.held(who):
             c.grace_ends = c.grace_ends or ends[c.pk]
         return who
+
+
+class EveryInbox(Reference):
+    """Everybody is handed work of every inbox."""
+
+    def waiting_for(self, to: Person) -> list[Conversation]:
+        elsewhere = [c for c in self.conversations if c.state == "QUEUED" and c.inbox not in to.seats]
+        return self.in_order([*super().waiting_for(to), *elsewhere])
+
+
+RULES = [LastAmongEquals, OneTooMany, NoCoolDown, CreditLost, GraceOutlivesTheReturn, EveryInbox]

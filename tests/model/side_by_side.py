@@ -1,6 +1,6 @@
 """The product and the reference at work for one tenant, and how they are compared."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -10,16 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from convalloc import clock
 from operators import desk
-from operators.models import Operator, Role
+from operators.models import Operator
 from tenants import isolation
-from tests.conftest import assemble, empty_the_tables
+from tests.conftest import Answer, assemble, empty_the_tables
 from tests.conversations import invariants
-from tests.model.choices import MOST
 from tests.model.clock import DAWN, Clock
-from tests.model.reference import Reference, Refused, Thing
-from tests.model.server import Bell, Line
+from tests.model.reference import Conversation, Label, Person, Reference, Refused
+from tests.races.over_http import Caller
 
-USUAL = {
+SETTINGS = {
     "priority_alpha": 0.4,
     "priority_beta": 0.6,
     "message_cap": 100,
@@ -29,14 +28,14 @@ USUAL = {
     "operator_capacity": None,
     "cooldown_minutes": 5,
 }
+EVERYTHING = "/conversations?limit=100"
 
 
 @dataclass
 class Ground:
-    """What all runs share."""
+    """What all lives are played on, one after another."""
 
-    line: Line
-    bell: Bell
+    port: int
     clock: Clock
     steps: int = 0
 
@@ -46,92 +45,116 @@ class SideBySide(RuleBasedStateMachine):
 
     def __init__(self, ground: Ground, reference: type[Reference] = Reference) -> None:
         super().__init__()
-        self.ground = ground
-        self.ground.clock.stand_at(DAWN)
+        self.ground, self.steps = ground, 0
+        ground.clock.stand_at(DAWN)
         self.cast = assemble()
         self.inboxes = {"support": self.cast.support.pk, "sales": self.cast.sales.pk}
         self.people = {name: self._person(getattr(self.cast, name)) for name in ("olga", "otto", "mia", "ada")}
         self.labels = [self._label(inbox, name) for inbox, name in (("support", "VIP"), ("sales", "VIP"), ("support", "Refund"))]
-        self.reference = reference(DAWN, dict(USUAL), self.labels)
-        self.answer: Any = None
+        self.reference = reference(DAWN, dict(SETTINGS), self.labels)
+        self.line = Caller(ground.port, self.cast.mia)
 
-    def _person(self, operator: Operator) -> Thing:
+    def _person(self, operator: Operator) -> Person:
         with isolation.act_as(self.cast.tenant.pk):
-            limits = dict.fromkeys(desk.inboxes_of(operator.pk))
-        manages = operator.role != Role.OPERATOR
-        return Thing(pk=operator.pk, manages=manages, limits=limits, capacity=None, status="AVAILABLE", released={}, resolved=[])
+            return Person(operator.pk, operator.is_manager, dict.fromkeys(desk.inboxes_of(operator.pk)))
 
-    def _label(self, inbox: str, name: str) -> Thing:
-        return Thing(pk=self.cast.label(inbox=getattr(self.cast, inbox), name=name).pk, name=name, inbox=self.inboxes[inbox])
+    def _label(self, inbox: str, name: str) -> Label:
+        return Label(self.cast.label(inbox=getattr(self.cast, inbox), name=name).pk, self.inboxes[inbox], name)
 
     def teardown(self) -> None:
-        """What holds of every tenant holds of this one; then it is gone."""
-        invariants.assert_all(self.cast)
+        """Nothing is left of this life."""
+        self.line.close()
         empty_the_tables()
-
-    def ask(self, by: Thing, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """What the product says."""
-        return self.ground.line.call(by.pk, method, path, body)
-
-    def which(self, number: int, *states: str) -> Thing:
-        """One of the conversations: by a low number one in these states, if there is one."""
-        every = self.reference.conversations
-        fitting = [c for c in every if c.state in states] if number < MOST else []
-        return (fitting or every)[number % len(fitting or every)]
-
-    def agree(self, by: Thing, method: str, path: str, body: Any, act: Callable[[], Any]) -> Any:
-        """What the reference does, after the product did it and left its `answer`; None when both refuse it, with one code."""
-        status, self.answer = self.ask(by, method, path, body)
-        try:
-            done, expected = act(), (200, None)
-        except Refused as refusal:
-            done, expected = None, refusal.args
-        assert (status, self.answer.get("code")) == expected, self.answer
-        return done
-
-    def same(self, row: dict[str, Any], c: Thing) -> None:
-        """A conversation on the wire is that of the reference."""
-        held = c.state == "ALLOCATED"
-        expected = {
-            "id": c.pk,
-            "inbox_id": c.inbox,
-            "state": c.state,
-            "version": c.version,
-            "assigned_operator_id": c.holder.pk if held else None,
-            "assignment": {"operator_id": c.holder.pk, "source": c.source, "started_at": clock.instant(c.started)} if held else None,
-            "labels": [label.pk for label in sorted(c.labels, key=lambda label: (label.name, label.pk))],
-            "message_count": c.message_count,
-            "last_message_at": clock.instant(c.last_message_at),
-            "waiting_since": c.waiting_since and clock.instant(c.waiting_since),
-            "resolved_at": c.resolved_at and clock.instant(c.resolved_at),
-        } | ({} if c.stale else {"priority_score": self.score(c)})
-        told = {name: row[name] for name in expected}
-        told["labels"] = [label["id"] for label in row["labels"]]
-        told["assignment"] = row["assignment"] and {name: row["assignment"][name] for name in ("operator_id", "source", "started_at")}
-        assert told == expected
-
-    def score(self, c: Thing) -> float:
-        """The formula's score, as it is shown."""
-        formula = self.reference.formula
-        effective = formula.effective(c.message_count, c.waits_from, self.now)
-        return round(float(effective * Fraction(formula.beta or formula.alpha) / formula.delay_cap), 6)
 
     @property
     def now(self) -> datetime:
         """What time it is, for both."""
         return self.reference.now
 
-    def in_order(self, rows: Iterable[Thing]) -> list[int]:
-        """Ids of the conversations that have a place, best first."""
-        return [c.pk for c in self.reference.formula.in_order([c for c in rows if not c.stale], self.now)]
+    # --- asking both -------------------------------------------------------------------------------
+
+    def ask(self, by: Person, method: str, path: str, body: Any = None) -> Answer:
+        """What the product answers to one of the cast."""
+        return self.line.call(method, path, body, as_=by)
+
+    def agree(self, by: Person, method: str, path: str, body: Any, act: Callable[[], Any]) -> tuple[Any, Any]:
+        """What the product answered and what the reference did: nothing when both refuse it, with one status and code."""
+        answer = self.ask(by, method, path, body)
+        try:
+            done, expected = act(), (200, None)
+        except Refused as refusal:
+            done, expected = None, refusal.args
+        assert (answer.status, answer.body.get("code")) == expected, f"{method} {path} {body}: {answer.body}"
+        return (None, None) if done is None else (answer.data, done)
+
+    # --- comparing ---------------------------------------------------------------------------------
 
     @invariant()
     def everything_is_the_same(self) -> None:
-        """Every conversation, and the order of all of them."""
+        """Every conversation, their order for managers and operators, one's place in the queue, everybody's status, every deadline."""
+        self.steps += 1
         self.ground.steps += 1
-        _, answer = self.ask(self.people["mia"], "GET", "/conversations?limit=100")
-        rows, known = answer["data"]["conversations"], {c.pk: c for c in self.reference.conversations}
+        in_turn = self.reference.conversations[self.steps % len(self.reference.conversations)]
+        self.lists_are_the_same(self.people["mia"])
+        self.lists_are_the_same(self.people["otto" if self.steps % 2 else "olga"])
+        self.place_is_the_same(self.people["otto" if self.steps % 3 else "mia"], in_turn)
+        self.people_are_the_same()
+        if self.steps % 10 == 0:
+            invariants.assert_all(self.cast)
+
+    def lists_are_the_same(self, by: Person) -> None:
+        """What somebody sees, and in which order. What is resolved is not ranked anew: its place is not compared."""
+        rows = self.ask(by, "GET", EVERYTHING).data["conversations"]
+        known = {c.pk: c for c in self.reference.conversations if self.reference.visible(by, c)}
         assert sorted(row["id"] for row in rows) == sorted(known)
-        assert [row["id"] for row in rows if not known[row["id"]].stale] == self.in_order(self.reference.conversations)
+        unresolved = self.reference.in_order([c for c in known.values() if c.state != "RESOLVED"])
+        assert [row["id"] for row in rows if row["state"] != "RESOLVED"] == [c.pk for c in unresolved]
         for row in rows:
             self.same(row, known[row["id"]])
+
+    def same(self, row: dict[str, Any], c: Conversation) -> None:
+        """A conversation on the wire is that of the reference."""
+        expected: dict[str, Any] = {
+            "id": c.pk,
+            "inbox_id": c.inbox,
+            "state": c.state,
+            "version": c.version,
+            "assigned_operator_id": c.holder and c.holder.pk,
+            "assignment": c.holder and {"operator_id": c.holder.pk, "source": c.source, "started_at": c.started and clock.instant(c.started)},
+            "labels": sorted(label.pk for label in c.labels),
+        }
+        told = {name: row[name] for name in expected}
+        told["labels"] = sorted(label["id"] for label in row["labels"])
+        told["assignment"] = row["assignment"] and {name: row["assignment"][name] for name in expected["assignment"] or ["operator_id"]}
+        assert told == expected
+        assert c.state == "RESOLVED" or row["priority_score"] == self.score(c)
+
+    def score(self, c: Conversation) -> float:
+        """The formula's score, as it is shown."""
+        return round(float(self.reference.effective(c) * self.reference.formula.a_microsecond), 6)
+
+    def place_is_the_same(self, by: Person, c: Conversation) -> None:
+        """Where it stands in its inbox, and among all that the caller answers at."""
+        told, _ = self.agree(by, "GET", f"/conversations/{c.pk}/priority", None, lambda: self.reference.see(by, c))
+        if told is None or c.state == "RESOLVED":
+            return
+        queued = self.reference.in_order([other for other in self.reference.conversations if other.state == "QUEUED"])
+        here = [other for other in queued if other.inbox == c.inbox]
+        callers = [other for other in queued if by.manages or other.inbox in by.seats]
+        place = {
+            "position_in_inbox": here.index(c) + 1,
+            "waiting_in_inbox": len(here),
+            "position_for_caller": callers.index(c) + 1,
+            "waiting_for_caller": len(callers),
+        } if c in here else None
+        assert (told["score"], told["rank"]) == (self.score(c), place)
+
+    def people_are_the_same(self) -> None:
+        """Everybody's status and how much they hold; what is held for how long in spite of an absence."""
+        told = {row["id"]: (row["status"], row["active_conversations"]) for row in self.ask(self.people["mia"], "GET", "/operators").data}
+        assert told == {who.pk: (who.status, len(self.reference.held(who))) for who in self.people.values()}
+        graces = self.ask(self.people["mia"], "GET", "/grace-periods?limit=100").data
+        kept = sorted((c.grace_ends, c.pk, c.holder.pk) for c in self.reference.conversations if c.grace_ends and c.holder)
+        assert sorted((row["expires_at"], row["conversation_id"], row["operator_id"]) for row in graces) == [
+            (clock.instant(ends), pk, holder) for ends, pk, holder in kept
+        ]
