@@ -16,12 +16,9 @@ class LastAmongEquals(Reference):
 class OneTooMany(Reference):
     """Who holds as much as they may, still gets one more."""
 
-    def full(self, to: Person, inbox: int | None = None) -> bool:
-        return super().full(to, inbox) and not self.just_full(to, inbox)
-
-    def just_full(self, to: Person, inbox: int | None) -> bool:
-        limit = to.seats.get(inbox) if inbox else self.settings["operator_capacity"] if to.limit is None else to.limit
-        return len(self.held(to, inbox)) == limit
+    def most(self, to: Person, inbox: int | None) -> int | None:
+        most = super().most(to, inbox)
+        return most and most + 1
 
 
 class NoCoolDown(Reference):

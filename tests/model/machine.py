@@ -3,8 +3,9 @@
 First choices are the usual ones: to them Hypothesis shrinks. All are small, so that nothing but the seed decides.
 """
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
@@ -15,15 +16,18 @@ from tenants import inboxes, isolation
 from tests.model.reference import Conversation, Person
 from tests.model.side_by_side import SideBySide
 
-MOST = 14  # conversations of one life
+MOST = 16  # conversations of one life
 MICROSECOND, MINUTE, DAY = timedelta(microseconds=1), timedelta(minutes=1), timedelta(days=1)
 
-TO = st.sampled_from(["olga", "otto", "olga", "otto", "mia"])
-BY = st.sampled_from([None, None, None, None, None, "mia", "otto", "olga"])  # None: whoever usually does this
+WHO = st.sampled_from([*[None] * 7, *["olga", "otto"] * 3, "mia"])  # None: the same as a moment ago
+BY = st.sampled_from([*[None] * 7, "mia", "otto", "olga"])  # None: whoever usually does this
 NUMBER = st.sampled_from(range(MOST + 4))  # below MOST: of a conversation that the step fits; from there: of any
 INBOX = st.sampled_from(["support", "sales"])
-LIMIT = st.sampled_from([None, 2, 1, None, 3, 0])
-LIMITS = st.fixed_dictionaries({}, optional={"support": LIMIT, "sales": LIMIT})
+LIMIT = st.sampled_from([None, None, None, None, 3, 2, 1, 0])
+Job = tuple[int | None, dict[str, int | None]]  # how much one may hold, and at which inboxes how much
+PLACES = st.sampled_from([("support", "sales")] * 5 + [("support",), ("sales",), ()])
+JOB = st.tuples(LIMIT, PLACES.flatmap(lambda names: st.fixed_dictionaries(dict.fromkeys(names, LIMIT))))
+JOBS = st.fixed_dictionaries({"olga": JOB, "otto": JOB})
 FORCE: st.SearchStrategy[dict[str, Any]] = st.sampled_from([{}, {}, {}, {"force": True, "reason": "lunch"}, {"force": True}])
 
 # Exact ties (a message is worth 9.6 minutes at first), the neighbourhood of the delay caps to the microsecond, the future.
@@ -33,6 +37,8 @@ AGO = st.sampled_from(
 ARRIVAL = st.fixed_dictionaries(
     {"inbox": INBOX, "messages": st.sampled_from([1, 1, 2, 3, 100, 500, 0]), "ago": AGO, "unanswered": st.none() | AGO}
 )
+DURATION = st.sampled_from([MINUTE, 5 * MINUTE, 15 * MINUTE, DAY])
+OFF = st.sampled_from([0 * DAY, -MICROSECOND, MICROSECOND])
 WISHES: list[dict[str, Any]] = [
     *({"operator_capacity": limit} for limit in (None, 1, 3)),
     *({"cooldown_minutes": minutes} for minutes in (5, 60, 0)),
@@ -44,21 +50,44 @@ WISHES: list[dict[str, Any]] = [
 ]
 
 
+STEPS: list[str] = []
+CHOICES: dict[str, dict[str, st.SearchStrategy[Any]]] = {}
+Step = TypeVar("Step", bound=Callable[..., None])
+
+
+def step(weight: int, **choices: st.SearchStrategy[Any]) -> Callable[[Step], Step]:
+    """A step of a life, and what it can be about; taken so often among all. Rules of Hypothesis weigh the same, and some are left out."""
+
+    def register(method: Step) -> Step:
+        STEPS.extend([method.__name__] * weight)
+        CHOICES[method.__name__] = choices
+        return method
+
+    return register
+
+
 class Machine(SideBySide):
     """One tenant's life."""
 
-    @initialize(arrivals=st.lists(ARRIVAL, min_size=5, max_size=9))
-    def begin(self, arrivals: list[dict[str, Any]]) -> None:
-        """Something waits."""
-        for arrival in arrivals:
+    @initialize(
+        arrivals=st.lists(st.tuples(ARRIVAL, st.sampled_from([None, None, None, "olga", "otto"])), min_size=6, max_size=10), jobs=JOBS
+    )
+    def begin(self, arrivals: list[tuple[dict[str, Any], str | None]], jobs: dict[str, Job]) -> None:
+        """In the middle of a day: something waits, something is held, some may hold no more."""
+        self.latest = self.people["olga"]
+        for number, (arrival, holder) in enumerate(arrivals):
             self.arrive(arrival)
+            if holder:
+                self.hand("claim", None, holder, number, {})
+        for who, job in jobs.items():
+            self.employ(None, who, job)
 
     # --- what people do ----------------------------------------------------------------------------
 
-    @rule(by=BY, to=TO, count=st.sampled_from([None, None, 3, 2, 1]))
-    def allocate(self, by: str | None, to: str, count: int | None) -> None:
-        target = self.people[to]
-        caller = self.people[by or to]
+    @step(8, by=BY, to=WHO, count=st.sampled_from([None, None, 3, 2, 1]))
+    def allocate(self, by: str | None, to: str | None, count: int | None) -> None:
+        target = self.somebody(to)
+        caller = self.people[by] if by else target
         body = {"operator_id": target.pk} | ({"count": count} if count else {})
         told, given = self.agree(
             caller, "POST", "/conversations/allocate", body, lambda: self.reference.allocate(caller, target, count or 1)
@@ -70,34 +99,36 @@ class Machine(SideBySide):
         for row, c in zip(rows, given, strict=True):
             self.same(row, c)
 
-    @rule(act=st.sampled_from(["claim", "manager-allocate", "reassign"]), by=BY, to=TO, number=NUMBER, force=FORCE)
-    def hand(self, act: str, by: str | None, to: str, number: int, force: dict[str, Any]) -> None:
-        target = self.people[to]
-        caller = self.people[by or (to if act == "claim" else "mia")]
+    @step(6, act=st.sampled_from(["claim", "manager-allocate", "reassign"]), by=BY, to=WHO, number=NUMBER, force=FORCE)
+    def hand(self, act: str, by: str | None, to: str | None, number: int, force: dict[str, Any]) -> None:
+        target = self.somebody(to)
+        caller = self.people[by or "mia"] if by or act != "claim" else target
         c = self.which(number, "ALLOCATED" if act == "reassign" else "QUEUED")
         facts = {} if act == "claim" else force
         self.act(caller, act, c, {"operator_id": target.pk} | facts, lambda: self.reference.hand(act, caller, target, c, **facts))
 
-    @rule(act=st.sampled_from(["release", "resolve", "deallocate"]), by=BY, number=NUMBER)
+    @step(6, act=st.sampled_from(["release", "deallocate", "resolve"]), by=BY, number=NUMBER)
     def end(self, act: str, by: str | None, number: int) -> None:
         c = self.which(number, "ALLOCATED")
-        caller = self.people[by] if by else c.holder if c.holder and act != "deallocate" else self.people["mia"]
+        self.latest = c.holder or self.latest
+        caller = self.people[by or "mia"] if by or act == "deallocate" else self.latest
         self.act(caller, act, c, {"reason": "not mine"} if act == "release" else {}, lambda: self.reference.end(act, caller, c))
 
-    @rule(by=BY, number=NUMBER, inbox=INBOX)
+    @step(2, by=BY, number=NUMBER, inbox=INBOX)
     def move(self, by: str | None, number: int, inbox: str) -> None:
         c, caller, to = self.which(number, "QUEUED", "ALLOCATED"), self.people[by or "mia"], self.inboxes[inbox]
         self.act(caller, "move-inbox", c, {"inbox_id": to}, lambda: self.reference.move(caller, c, to))
 
-    @rule(by=BY, number=NUMBER, word=st.sampled_from(range(3)), worn=st.sampled_from([True, True, False]))
+    @step(2, by=BY, number=NUMBER, word=st.sampled_from(range(3)), worn=st.sampled_from([True, True, False]))
     def wear(self, by: str | None, number: int, word: int, worn: bool) -> None:
         c, caller, label = self.which(number, "QUEUED", "ALLOCATED"), self.people[by or "mia"], self.labels[word]
         body, path = {"conversation_id": c.pk, "label_id": label.pk}, f"/labels/{'attach' if worn else 'detach'}"
         self.agree(caller, "POST", path, body, lambda: self.reference.wear(caller, c, label, worn))
 
-    @rule(by=BY, who=TO, status=st.sampled_from(["OFFLINE", "AVAILABLE", "AVAILABLE", "AWAY", "OFFLINE now"]))
-    def turn(self, by: str | None, who: str, status: str) -> None:
-        person, caller, (status, *now) = self.people[who], self.people[by or who], status.split()
+    @step(4, by=BY, who=WHO, status=st.sampled_from(["OFFLINE", "AVAILABLE", "AVAILABLE", "AWAY", "OFFLINE now"]))
+    def turn(self, by: str | None, who: str | None, status: str) -> None:
+        person, (status, *now) = self.somebody(who), status.split()
+        caller = self.people[by] if by else person
         body = {"status": status} | ({"release": "now"} if now else {})
         path = f"/operators/{person.pk}/status"
         self.agree(caller, "PUT", path, body, lambda: self.reference.turn(caller, person, status, release_now=bool(now)))
@@ -108,15 +139,39 @@ class Machine(SideBySide):
         if done:
             self.same(told, c)
 
+    def somebody(self, name: str | None) -> Person:
+        """A person by name, or whoever was at it last: what goes wrong, does so between steps about the same."""
+        self.latest = self.people[name] if name else self.latest
+        return self.latest
+
     def which(self, number: int, *states: str) -> Conversation:
         """One of the conversations: by a low number one in these states, if there is one."""
         every = self.reference.conversations
         fitting = [c for c in every if c.state in states] if number < MOST else []
         return (fitting or every)[number % len(fitting or every)]
 
+    # --- what goes wrong, does so between neighbouring steps -----------------------------------------
+
+    @step(4, number=NUMBER, duration=st.none() | DURATION, off=OFF, beat=st.sampled_from([True, True, False]))
+    def be_away(self, number: int, duration: timedelta | None, off: timedelta, beat: bool) -> None:
+        """Who holds something goes, and comes back: before their grace ends, or after."""
+        self.latest = self.which(number, "ALLOCATED").holder or self.latest
+        self.turn(None, None, "OFFLINE")
+        self.everything_is_the_same()
+        self.wait(duration, number, off, beat)
+        self.everything_is_the_same()
+        self.turn(None, None, "AVAILABLE")
+
+    @step(4, number=NUMBER, count=st.sampled_from([None, 2]))
+    def want_another(self, number: int, count: int | None) -> None:
+        """Who gives something back asks for something else."""
+        self.end("release", None, number)
+        self.everything_is_the_same()
+        self.allocate(None, None, count)
+
     # --- what arrives, and time --------------------------------------------------------------------
 
-    @rule(arrival=ARRIVAL)
+    @step(5, arrival=ARRIVAL)
     def arrive(self, arrival: dict[str, Any]) -> None:
         if len(self.reference.conversations) == MOST:
             return
@@ -129,44 +184,45 @@ class Machine(SideBySide):
         row = self.cast.conversation(inbox=getattr(self.cast, arrival["inbox"]), **facts)
         self.reference.conversations.append(Conversation(pk=row.pk, inbox=row.inbox_id, **facts))
 
-    @rule(duration=st.sampled_from([MINUTE, 5 * MINUTE, 15 * MINUTE, DAY]), beat=st.booleans())
-    def pass_time(self, duration: timedelta, beat: bool) -> None:
-        self.reference.now += duration
+    @step(5, duration=st.none() | DURATION, number=NUMBER, off=OFF, beat=st.sampled_from([True, True, False]))
+    def wait(self, duration: timedelta | None, number: int, off: timedelta, beat: bool) -> None:
+        """For a while, or until the end of a grace period, of a cool-down: give or take a microsecond."""
+        edges = self.edges(number)
+        if duration is None and not edges:
+            return
+        self.reference.now = self.now + duration if duration else max(self.now, edges[number % len(edges)] + off)
         self.ground.clock.stand_at(self.now)
         if beat:
             assert expiry.expire_due() == (len(self.reference.expire()), 0)
             recalculation.tick()
 
-    @rule(number=NUMBER, off=st.sampled_from([0 * DAY, -MICROSECOND, MICROSECOND]), beat=st.booleans())
-    def come_to(self, number: int, off: timedelta, beat: bool) -> None:
-        """To the end of a grace period or of a cool-down, to the delay cap, to what was the future: give or take a microsecond."""
+    def edges(self, number: int) -> list[datetime]:
+        """What is about to end: grace and cool-downs; otherwise, what was the future begins, or reaches the delay cap."""
         rows, cooldown, delay_cap = self.reference.conversations, *map(self.reference.minutes, ("cooldown_minutes", "delay_cap_minutes"))
         near = [c.grace_ends for c in rows if c.grace_ends]
         near += [at + cooldown for who in self.people.values() for at in who.released.values()]
         far = [self.reference.waits_from(c) + wait for c in rows for wait in (timedelta(), delay_cap)]
-        ahead = [sorted(edge + off for edge in edges if edge + off > self.now) for edges in (near, far)]
-        edges = (number < MOST and ahead[0]) or ahead[1]
-        if edges:
-            self.pass_time(edges[number % len(edges)] - self.now, beat)
+        near, far = ([edge for edge in sorted(edges) if edge > self.now] for edges in (near, far))
+        return near if near and number < MOST else far
 
     # --- what managers decide ----------------------------------------------------------------------
 
-    @rule(by=BY, who=TO, own=LIMIT, limits=LIMITS)
-    def limit(self, by: str | None, who: str, own: int | None, limits: dict[str, int | None]) -> None:
-        """How much somebody may hold, in all and of an inbox."""
-        person, caller, seats = self.people[who], self.people[by or "mia"], {self.inboxes[name]: most for name, most in limits.items()}
+    @step(2, by=BY, who=WHO, job=JOB)
+    def employ(self, by: str | None, who: str | None, job: Job) -> None:
+        """Where somebody answers, and how much they may hold. Who leaves an inbox and comes back has no limit there."""
+        person, caller, own, seats = (
+            self.somebody(who),
+            self.people[by or "mia"],
+            job[0],
+            {self.inboxes[name]: most for name, most in job[1].items()},
+        )
+        with isolation.act_as(self.cast.tenant.pk):
+            desk.answer_at(person.pk, seats)
+        person.seats = {inbox: person.seats.get(inbox) for inbox in seats}
         body = {"own_limit": own, "inboxes": [{"inbox_id": inbox, "limit": most} for inbox, most in seats.items()]}
         self.agree(caller, "PATCH", f"/operators/{person.pk}/capacity", body, lambda: self.reference.limit(caller, person, own, seats))
 
-    @rule(who=TO, names=st.sampled_from([("support", "sales"), ("support",), ("sales",), ()]))
-    def seat(self, who: str, names: tuple[str, ...]) -> None:
-        """Where somebody answers. A place that is left and taken again has no limit."""
-        person, places = self.people[who], [self.inboxes[name] for name in names]
-        with isolation.act_as(self.cast.tenant.pk):
-            desk.answer_at(person.pk, places)
-        person.seats = {inbox: person.seats.get(inbox) for inbox in places}
-
-    @rule(wish=st.sampled_from(WISHES))
+    @step(2, wish=st.sampled_from(WISHES))
     def tune(self, wish: dict[str, Any]) -> None:
         """The tenant's settings; the queue is ranked anew."""
         ada, settings = self.people["ada"], self.reference.settings
@@ -176,11 +232,15 @@ class Machine(SideBySide):
         ranked = self.ask(ada, "POST", "/conversations/update-priorities").data["updated_count"]
         assert ranked == len([c for c in self.reference.conversations if c.state != "RESOLVED"])
 
-    @rule(inbox=INBOX, minutes=st.sampled_from([60, 1, None]))
+    @step(1, inbox=INBOX, minutes=st.sampled_from([60, 1, None]))
     def grant(self, inbox: str, minutes: int | None) -> None:
         """How long grace is at an inbox; None: as the tenant says."""
         with isolation.act_as(self.cast.tenant.pk):
             inboxes.change(self.inboxes[inbox], grace_period_minutes=minutes)
-        self.reference.graces.pop(self.inboxes[inbox], None)
-        if minutes:
-            self.reference.graces[self.inboxes[inbox]] = minutes
+        self.reference.graces[self.inboxes[inbox]] = minutes
+
+    @rule(taken=st.sampled_from(STEPS).flatmap(lambda name: st.tuples(st.just(name), st.fixed_dictionaries(CHOICES[name]))))
+    def live(self, taken: tuple[str, dict[str, Any]]) -> None:
+        """One step."""
+        name, choices = taken
+        getattr(self, name)(**choices)

@@ -69,7 +69,7 @@ class Reference:
 
     def __init__(self, now: datetime, settings: dict[str, Any], labels: list[Label]) -> None:
         self.now, self.settings, self.labels = now, settings, labels
-        self.graces: dict[int, int] = {}
+        self.graces: dict[int, int | None] = {}
         self.conversations: list[Conversation] = []
 
     # --- what acts are made of ---------------------------------------------------------------------
@@ -94,9 +94,12 @@ class Reference:
     def held(self, by: Person, inbox: int | None = None) -> list[Conversation]:
         return [c for c in self.conversations if c.holder is by and inbox in (None, c.inbox)]
 
+    def most(self, to: Person, inbox: int | None) -> int | None:
+        return to.seats.get(inbox) if inbox else self.settings["operator_capacity"] if to.limit is None else to.limit
+
     def full(self, to: Person, inbox: int | None = None) -> bool:
-        limit = to.seats.get(inbox) if inbox else self.settings["operator_capacity"] if to.limit is None else to.limit
-        return limit is not None and len(self.held(to, inbox)) >= limit
+        most = self.most(to, inbox)
+        return most is not None and len(self.held(to, inbox)) >= most
 
     def cooling(self, to: Person, c: Conversation) -> bool:
         return to.released.get(c.pk, NEVER) > self.now - self.minutes("cooldown_minutes")
@@ -113,7 +116,7 @@ class Reference:
         return c
 
     def grace_end(self, c: Conversation) -> datetime:
-        return self.now + timedelta(minutes=self.graces.get(c.inbox, self.settings["grace_period_minutes"]))
+        return self.now + timedelta(minutes=self.graces.get(c.inbox) or self.settings["grace_period_minutes"])
 
     def change(self, c: Conversation, **values: Any) -> Conversation:
         vars(c).update(values, version=c.version + 1)

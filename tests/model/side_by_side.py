@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
@@ -75,7 +74,7 @@ class SideBySide(RuleBasedStateMachine):
 
     def ask(self, by: Person, method: str, path: str, body: Any = None) -> Answer:
         """What the product answers to one of the cast."""
-        return self.line.call(method, path, body, as_=by)
+        return self.line.call(method, path, body, as_=by)  # type: ignore[arg-type]  # whoever has a number
 
     def agree(self, by: Person, method: str, path: str, body: Any, act: Callable[[], Any]) -> tuple[Any, Any]:
         """What the product answered and what the reference did: nothing when both refuse it, with one status and code."""
@@ -120,7 +119,8 @@ class SideBySide(RuleBasedStateMachine):
             "state": c.state,
             "version": c.version,
             "assigned_operator_id": c.holder and c.holder.pk,
-            "assignment": c.holder and {"operator_id": c.holder.pk, "source": c.source, "started_at": c.started and clock.instant(c.started)},
+            "assignment": c.holder
+            and {"operator_id": c.holder.pk, "source": c.source, "started_at": c.started and clock.instant(c.started)},
             "labels": sorted(label.pk for label in c.labels),
         }
         told = {name: row[name] for name in expected}
@@ -141,12 +141,16 @@ class SideBySide(RuleBasedStateMachine):
         queued = self.reference.in_order([other for other in self.reference.conversations if other.state == "QUEUED"])
         here = [other for other in queued if other.inbox == c.inbox]
         callers = [other for other in queued if by.manages or other.inbox in by.seats]
-        place = {
-            "position_in_inbox": here.index(c) + 1,
-            "waiting_in_inbox": len(here),
-            "position_for_caller": callers.index(c) + 1,
-            "waiting_for_caller": len(callers),
-        } if c in here else None
+        place = (
+            {
+                "position_in_inbox": here.index(c) + 1,
+                "waiting_in_inbox": len(here),
+                "position_for_caller": callers.index(c) + 1,
+                "waiting_for_caller": len(callers),
+            }
+            if c in here
+            else None
+        )
         assert (told["score"], told["rank"]) == (self.score(c), place)
 
     def people_are_the_same(self) -> None:
