@@ -21,13 +21,13 @@ MICROSECOND, MINUTE, DAY = timedelta(microseconds=1), timedelta(minutes=1), time
 
 WHO = st.sampled_from([*[None] * 7, *["olga", "otto"] * 3, "mia"])  # None: the same as a moment ago
 BY = st.sampled_from([*[None] * 7, "mia", "otto", "olga"])  # None: whoever usually does this
+HOLDER = st.sampled_from([None, None, None, "olga", "otto"])
 NUMBER = st.sampled_from(range(MOST + 4))  # below MOST: of a conversation that the step fits; from there: of any
 INBOX = st.sampled_from(["support", "sales"])
 LIMIT = st.sampled_from([None, None, None, None, 3, 2, 1, 0])
 Job = tuple[int | None, dict[str, int | None]]  # how much one may hold, and at which inboxes how much
 PLACES = st.sampled_from([("support", "sales")] * 5 + [("support",), ("sales",), ()])
 JOB = st.tuples(LIMIT, PLACES.flatmap(lambda names: st.fixed_dictionaries(dict.fromkeys(names, LIMIT))))
-JOBS = st.fixed_dictionaries({"olga": JOB, "otto": JOB})
 FORCE: st.SearchStrategy[dict[str, Any]] = st.sampled_from([{}, {}, {}, {"force": True, "reason": "lunch"}, {"force": True}])
 
 # Exact ties (a message is worth 9.6 minutes at first), the neighbourhood of the delay caps to the microsecond, the future.
@@ -49,7 +49,6 @@ WISHES: list[dict[str, Any]] = [
     *({"waiting_clock": name} for name in ("waiting_since", "last_message_at")),
 ]
 
-
 STEPS: list[str] = []
 CHOICES: dict[str, dict[str, st.SearchStrategy[Any]]] = {}
 Step = TypeVar("Step", bound=Callable[..., None])
@@ -69,18 +68,16 @@ def step(weight: int, **choices: st.SearchStrategy[Any]) -> Callable[[Step], Ste
 class Machine(SideBySide):
     """One tenant's life."""
 
-    @initialize(
-        arrivals=st.lists(st.tuples(ARRIVAL, st.sampled_from([None, None, None, "olga", "otto"])), min_size=6, max_size=10), jobs=JOBS
-    )
-    def begin(self, arrivals: list[tuple[dict[str, Any], str | None]], jobs: dict[str, Job]) -> None:
-        """In the middle of a day: something waits, something is held, some may hold no more."""
+    @initialize(arrivals=st.lists(st.tuples(ARRIVAL, HOLDER), min_size=6, max_size=10), olgas=JOB, ottos=JOB)
+    def begin(self, arrivals: list[tuple[dict[str, Any], str | None]], olgas: Job, ottos: Job) -> None:
+        """In the middle of a day: something waits, something is held, and some may hold no more."""
         self.latest = self.people["olga"]
         for number, (arrival, holder) in enumerate(arrivals):
             self.arrive(arrival)
             if holder:
                 self.hand("claim", None, holder, number, {})
-        for who, job in jobs.items():
-            self.employ(None, who, job)
+        self.employ(None, "otto", ottos)
+        self.employ(None, "olga", olgas)
 
     # --- what people do ----------------------------------------------------------------------------
 
@@ -175,12 +172,8 @@ class Machine(SideBySide):
     def arrive(self, arrival: dict[str, Any]) -> None:
         if len(self.reference.conversations) == MOST:
             return
-        unanswered = arrival["unanswered"]
-        facts = {
-            "message_count": arrival["messages"],
-            "last_message_at": self.now - arrival["ago"],
-            "waiting_since": None if unanswered is None else self.now - unanswered,
-        }
+        facts = {"message_count": arrival["messages"], "last_message_at": self.now - arrival["ago"]}
+        facts["waiting_since"] = None if arrival["unanswered"] is None else self.now - arrival["unanswered"]
         row = self.cast.conversation(inbox=getattr(self.cast, arrival["inbox"]), **facts)
         self.reference.conversations.append(Conversation(pk=row.pk, inbox=row.inbox_id, **facts))
 
@@ -190,7 +183,8 @@ class Machine(SideBySide):
         edges = self.edges(number)
         if duration is None and not edges:
             return
-        self.reference.now = self.now + duration if duration else max(self.now, edges[number % len(edges)] + off)
+        then = self.now + duration if duration else edges[number % len(edges)] + off
+        self.reference.now = max(self.now, then)
         self.ground.clock.stand_at(self.now)
         if beat:
             assert expiry.expire_due() == (len(self.reference.expire()), 0)
@@ -210,12 +204,8 @@ class Machine(SideBySide):
     @step(2, by=BY, who=WHO, job=JOB)
     def employ(self, by: str | None, who: str | None, job: Job) -> None:
         """Where somebody answers, and how much they may hold. Who leaves an inbox and comes back has no limit there."""
-        person, caller, own, seats = (
-            self.somebody(who),
-            self.people[by or "mia"],
-            job[0],
-            {self.inboxes[name]: most for name, most in job[1].items()},
-        )
+        person, caller, own = self.somebody(who), self.people[by or "mia"], job[0]
+        seats = {self.inboxes[name]: most for name, most in job[1].items()}
         with isolation.act_as(self.cast.tenant.pk):
             desk.answer_at(person.pk, seats)
         person.seats = {inbox: person.seats.get(inbox) for inbox in seats}
