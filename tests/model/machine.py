@@ -13,6 +13,7 @@ from hypothesis.stateful import initialize, rule
 from conversations import expiry, recalculation
 from operators import desk
 from tenants import inboxes, isolation
+from tests.conversations import invariants
 from tests.model.reference import Conversation, Person
 from tests.model.side_by_side import SideBySide
 
@@ -189,6 +190,7 @@ class Machine(SideBySide):
         if beat:
             assert expiry.expire_due() == (len(self.reference.expire()), 0)
             recalculation.tick()
+            invariants.assert_all(self.cast)  # not sooner: without a beat, the doctor finds what is overdue
 
     def edges(self, number: int) -> list[datetime]:
         """What is about to end: grace and cool-downs; otherwise, what was the future begins, or reaches the delay cap."""

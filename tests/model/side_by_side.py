@@ -13,7 +13,6 @@ from operators import desk
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Answer, assemble, empty_the_tables
-from tests.conversations import invariants
 from tests.model.clock import DAWN, Clock
 from tests.model.reference import Conversation, Label, Person, Reference, Refused
 from tests.races.over_http import Caller
@@ -99,8 +98,6 @@ class SideBySide(RuleBasedStateMachine):
         self.lists_are_the_same(self.people["otto" if self.steps % 2 else "olga"])
         self.place_is_the_same(self.people["otto" if self.steps % 3 else "mia"], in_turn)
         self.people_are_the_same()
-        if self.steps % 10 == 0:
-            invariants.assert_all(self.cast)
 
     def lists_are_the_same(self, by: Person) -> None:
         """What somebody sees, and in which order. What is resolved is not ranked anew: its place is not compared."""
