@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from tests import production
 from tests.model import clock
@@ -20,4 +19,3 @@ def ground(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pyte
     with django_db_blocker.unblock(), clock.in_hand() as hand:
         with production.serve(PRODUCT, environment=environment, log=log, workers=1, threads=1) as api:
             yield Ground(api.port, hand)
-        connection.close()
