@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,6 @@ from tests.races.over_http import PRODUCT
 def ground(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """The API in processes of its own, on a database whose clock is in the test's hand. Every life empties it."""
     log, environment = tmp_path_factory.mktemp("model") / "api.log", os.environ | production.SETTINGS
-    with django_db_blocker.unblock(), clock.in_hand() as hand:
-        with production.serve(PRODUCT, environment=environment, log=log, workers=1, threads=1) as api:
-            yield Ground(api.port, hand)
+    api = partial(production.serve, PRODUCT, environment=environment, log=log, workers=1, threads=1)
+    with django_db_blocker.unblock(), clock.in_hand() as hand, api() as served:
+        yield Ground(served.port, hand)
