@@ -139,6 +139,8 @@ class Reference:
         given: list[Conversation] = []
         while len(given) < count and not self.full(to) and (waiting := self.waiting_for(to)):
             given.append(self.give("allocate", by, to, waiting[0]))
+        queued = [c for c in self.conversations if c.state == "QUEUED" and c.inbox in to.seats]
+        require(bool(given) or not queued, 409, "capacity_exceeded")  # what waits, waits at inboxes that are full
         return given
 
     def hand(self, act: str, by: Person, to: Person, c: Conversation, force: bool = False, reason: str = "") -> Conversation:
