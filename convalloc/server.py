@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
+from typing import Any
 
 from django.conf import settings
 from granian.constants import Interfaces
@@ -20,6 +21,7 @@ from convalloc.api import leaving
 
 BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
 INSIST_SECONDS = 0.5  # from one SIGTERM to the next, until a worker has heard it
+LOOP_SECONDS = 5.5  # granian's: who dies so soon after its start may never live
 KILL_SECONDS = 20  # after the door has closed; who has not answered by then, will not
 
 
@@ -33,6 +35,16 @@ class Server(MPServer):
         self.main_loop_interrupt.wait(settings.SHUTDOWN_DELAY_SECONDS)
         threading.Thread(target=self._insist, daemon=True).start()
         super().shutdown(exit_code)
+
+    def _respawn_workers(self, workers: list[int], spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
+        """Start others in the place of these. That one dies again at once is no reason to end, while an older one answers.
+
+        granian takes the second death within LOOP_SECONDS for an application that cannot start, and ends with all its workers.
+        """
+        super()._respawn_workers(workers, spawn_target, target_loader, delay)
+        now = time.monotonic()
+        if any(worker.is_alive() and now - worker.birth > LOOP_SECONDS for worker in self.wrks):
+            self.respawned_wrks.clear()
 
     def _insist(self) -> None:
         """Tell the workers again and again. granian tells each of them once, and one that is at work may not hear it.
