@@ -186,10 +186,11 @@ class Chaos:
         return "\n".join([*figures, *self.around_the_faults(), *calls]) + "\n"
 
     def around_the_faults(self) -> Iterator[str]:
-        """How long each lasted, and how the calls ended that ended in it."""
-        for name, began, ended in self.faults:
-            meanwhile = Counter(call.outcome.value for call in self.ground.history if began <= call.ended < ended)
-            yield f"{ended - began:7.1f} s {name}: {dict(meanwhile)}"
+        """How often each happened, and how the calls ended that ended meanwhile."""
+        for fault in sorted({name for name, _, _ in self.faults}):
+            times = [(began, ended) for name, began, ended in self.faults if name == fault]
+            ends = Counter(call.outcome.value for call in self.ground.history if any(began <= call.ended < ended for began, ended in times))
+            yield f"{len(times):7} times {fault}: {dict(ends)}"
 
 
 def assert_ok(call: Call) -> Call:
