@@ -24,7 +24,7 @@ from tests.faults.mischief import Fault, Target
 from tests.faults.stack import PATIENCE_SECONDS, Stack
 
 CLIENTS = 12
-BREATH_SECONDS = 0.5  # between two faults
+BREATH_SECONDS = 0.3  # between two faults
 # In no order of locks: whoever is in the way is passed by, and meets it the next time.
 AN_HOUR_PASSES = """
     UPDATE grace_period_assignments SET opened_at = opened_at - interval '1 hour', expires_at = expires_at - interval '1 hour'

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts 
 ROWS = 20
 TIMES = 10
 ONCE = Counter({"conversation.requeued": ROWS, "grace.expired": ROWS, "tenant.priorities_recalculated": 1})
-WORKER = "import django; django.setup(); from convalloc.celery import app; app.worker_main(['worker', '--concurrency', '1'])"
+WORKER = "import django; django.setup(); from convalloc.celery import app; app.worker_main(['worker', '--pool', 'solo'])"
 # Correctness may not rest on the row that keeps a doubled beat from working twice.
 UNGUARDED = WORKER.replace("app.worker", "from tenants import ticks; ticks.once = lambda task, work: work(); app.worker")
 UNLOCK = "from django.db.backends.signals import connection_created as made; from tests.races.guards import unlock; made.connect(unlock)"
