@@ -14,6 +14,8 @@ app = Celery("convalloc")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
+    # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
+    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": 60.0, "options": {"expires": 55}},
     # A deadline is met to the minute; a late beat catches up in one round.
     "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": 60.0, "options": {"expires": 55}},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.

@@ -4,7 +4,13 @@ import time
 
 from celery import shared_task
 
-from conversations import expiry, recalculation
+from conversations import expiry, recalculation, silence
+
+
+@shared_task
+def declare_lost() -> dict[str, int]:
+    """Set OFFLINE whose lease has run out."""
+    return silence.declare_lost()._asdict()
 
 
 @shared_task

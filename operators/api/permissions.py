@@ -51,6 +51,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "operator-stats": SELF,
     "operator-inboxes": SELF,
     "presence-timesheet": SELF,
+    "presence-heartbeat": HOLDER,  # nobody is alive in somebody else's place
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,

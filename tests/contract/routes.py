@@ -51,6 +51,7 @@ ROUTES = [
     Route("operator-stats", "GET", "/operators/{operator}/stats"),
     Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
     Route("presence-timesheet", "GET", "/operators/{operator}/presence"),
+    Route("presence-heartbeat", "POST", "/operators/{operator}/heartbeat"),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(

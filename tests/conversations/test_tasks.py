@@ -125,7 +125,7 @@ def test_a_task_that_the_api_sends_goes_to_the_broker_of_the_settings() -> None:
     assert done.stdout.strip() == os.environ["REDIS_URL"]
 
 
-@pytest.mark.parametrize("task", ["expire_grace_periods", "keep_ranks"])
+@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods", "keep_ranks"])
 def test_a_task_answers_with_counts(db: None, task: str) -> None:
     counts = getattr(tasks, task)()
 

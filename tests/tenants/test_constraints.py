@@ -42,6 +42,8 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "tenant_cooldown_range": ("tenants", {"cooldown_minutes": 1441}),
     "tenant_delay_cap_range": ("tenants", {"delay_cap_minutes": 43_201}),
     "tenant_grace_range": ("tenants", {"grace_period_minutes": 0}),
+    "tenant_lease_range": ("tenants", {"lease_seconds": 29}),
+    "tenant_leases_begin": ("tenants", {"lease_seconds": 60}),
     "tenant_known_clock": ("tenants", {"waiting_clock": "hourglass"}),
     "tenant_message_cap_range": ("tenants", {"message_cap": 0}),
     "tenant_weights_are_sane": ("tenants", {"priority_alpha": -1}),
@@ -56,6 +58,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
 IMPLIED = {
     "operators_capacity_check": "operator_capacity_range",
     "tenants_cooldown_minutes_check": "tenant_cooldown_range",
+    "tenants_lease_seconds_check": "tenant_lease_range",
     "tenants_operator_capacity_check": "tenant_capacity_range",
     "tenants_delay_cap_minutes_check": "tenant_delay_cap_range",
     "tenants_grace_period_minutes_check": "tenant_grace_range",
@@ -72,6 +75,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
     ("label_color_is_rrggbb", "labels", {"color": "336699"}),
     ("tenant_delay_cap_range", "tenants", {"delay_cap_minutes": 0}),
     ("tenant_grace_range", "tenants", {"grace_period_minutes": 10_081}),
+    ("tenant_lease_range", "tenants", {"lease_seconds": 3601, "leases_from": LONG_AGO}),
     ("tenant_message_cap_range", "tenants", {"message_cap": 1_000_001}),
     ("tenant_weights_are_sane", "tenants", {"priority_beta": 101}),
 ]

@@ -1,0 +1,183 @@
+"""Leases, room by room: who is lost, when, and what follows for the work."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from convalloc import clock
+from conversations import allocation, grace, silence
+from conversations.models import Conversation, GracePeriod
+from conversations.silence import Counts
+from operators import leases, presence
+from operators.models import Operator, OperatorStatus, PresencePeriod, Status
+from tenants import isolation, tuning
+from tenants.models import Event, Tenant
+from tests.conftest import Cast
+from tests.conversations import invariants
+
+
+def with_leases(cast: Cast, seconds: int | None) -> None:
+    """The tenant has leases of this length, and has had them for an hour; everybody has just given a sign of life."""
+    with isolation.act_as(cast.tenant.pk):
+        tuning.tune(lease_seconds=seconds)
+        Tenant.objects.update(leases_from=clock.now() - timedelta(hours=1))
+        OperatorStatus.objects.update(seen_at=clock.now())
+
+
+def silent_for(cast: Cast, operator: Operator, seconds: float) -> None:
+    """The operator's last sign of life, whichever it was, lies so long ago."""
+    then = clock.now() - timedelta(seconds=seconds)
+    with isolation.act_as(cast.tenant.pk):
+        OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=then, last_status_change_at=then)
+        PresencePeriod.objects.filter(operator_id=operator.pk, ended_at__isnull=True).update(started_at=then)
+
+
+def status(cast: Cast, operator: Operator, to: Status) -> Any:
+    with isolation.act_as(cast.tenant.pk):
+        return grace.change_status(operator.pk, to, cast.tenant)
+
+
+def is_(cast: Cast, operator: Operator) -> str:
+    """The operator's status."""
+    with isolation.act_as(cast.tenant.pk):
+        return str(presence.status_of(operator.pk).status)
+
+
+def held(cast: Cast, operator: Operator) -> Conversation:
+    """A conversation that the operator holds."""
+    row = cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        return allocation.claim(operator.pk, row.pk)
+
+
+@pytest.mark.parametrize("was", [Status.AVAILABLE, Status.AWAY])
+def test_who_is_silent_for_the_whole_lease_is_lost_and_their_work_is_in_grace(cast: Cast, was: Status) -> None:
+    with_leases(cast, 60)
+    row = held(cast, cast.otto)
+    status(cast, cast.otto, was)
+    silent_for(cast, cast.otto, 60)
+
+    assert silence.declare_lost() == Counts(lost=1)
+
+    assert is_(cast, cast.otto) == Status.OFFLINE
+    assert cast.again(row).assigned_operator_id == cast.otto.pk
+    with isolation.act_as(cast.tenant.pk):
+        (period,) = GracePeriod.objects.all()
+        told = Event.objects.get(kind="operator.status_changed", after={"status": "OFFLINE"})
+        ended, begun = PresencePeriod.objects.filter(operator_id=cast.otto.pk).order_by("-pk")[:2][::-1]
+    assert (period.conversation_id, period.reason) == (row.pk, "lost")
+    assert (told.subject_id, told.actor_id, told.cause, told.before) == (cast.otto.pk, None, "lost", {"status": was})
+    assert (ended.status, begun.status, begun.reason, begun.actor_id, begun.ended_at) == (was, "OFFLINE", "lost", None, None)
+    assert ended.ended_at == begun.started_at
+    invariants.assert_all(cast)
+
+
+def test_nobody_is_lost_before_their_time(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 55)
+
+    assert silence.declare_lost() == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+
+
+def test_whoever_comes_back_has_a_lease_from_then_on(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 3000)
+    silence.declare_lost()
+
+    status(cast, cast.otto, Status.AVAILABLE)
+
+    assert silence.declare_lost() == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+
+
+def test_who_is_offline_is_not_lost_as_well(cast: Cast) -> None:
+    with_leases(cast, 60)
+    status(cast, cast.otto, Status.OFFLINE)
+    silent_for(cast, cast.otto, 3000)
+
+    assert silence.declare_lost() == Counts()
+
+
+def test_without_leases_nobody_is_lost(cast: Cast) -> None:
+    silent_for(cast, cast.otto, 100_000)
+
+    assert silence.declare_lost() == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+
+
+def test_switching_leases_on_and_off_and_on_again_loses_nobody_at_once(cast: Cast) -> None:
+    for person in (cast.olga, cast.otto, cast.mia, cast.ada):
+        silent_for(cast, person, 100_000)
+
+    for seconds in (30, 3600, None, 30):
+        with isolation.act_as(cast.tenant.pk):
+            tuning.tune(lease_seconds=seconds)
+        assert silence.declare_lost() == Counts()
+
+
+def test_switched_off_whoever_had_fallen_silent_is_left_alone(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+    with isolation.act_as(cast.tenant.pk):
+        tuning.tune(lease_seconds=None)
+
+    assert silence.declare_lost() == Counts()
+
+
+def test_saying_the_same_length_again_renews_nothing(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+    with isolation.act_as(cast.tenant.pk):
+        tuning.tune(lease_seconds=60, name="another name")
+
+    assert silence.declare_lost() == Counts(lost=1)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 500])
+def test_one_call_finds_all_in_every_tenant_in_rounds_of_any_size(cast: Cast, neighbours: Cast, limit: int) -> None:
+    for tenant, people in ((cast, (cast.olga, cast.otto, cast.mia)), (neighbours, (neighbours.otto,))):
+        with_leases(tenant, 60)
+        for person in people:
+            silent_for(tenant, person, 61)
+
+    assert silence.declare_lost(limit) == Counts(lost=4)
+
+    assert [is_(cast, person) for person in (cast.olga, cast.otto, cast.mia, cast.ada)] == ["OFFLINE"] * 3 + ["AVAILABLE"]
+
+
+def test_ten_more_calls_change_nothing(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+    silence.declare_lost()
+    with isolation.act_as(cast.tenant.pk):
+        before = list(Event.objects.values_list("pk", flat=True)), list(PresencePeriod.objects.values_list("pk", flat=True))
+
+    assert [silence.declare_lost() for _ in range(10)] == [Counts()] * 10
+
+    with isolation.act_as(cast.tenant.pk):
+        assert before == (list(Event.objects.values_list("pk", flat=True)), list(PresencePeriod.objects.values_list("pk", flat=True)))
+
+
+def test_a_neighbours_leases_are_their_own(cast: Cast, neighbours: Cast) -> None:
+    with_leases(neighbours, 60)
+    silent_for(cast, cast.otto, 100_000)
+    silent_for(neighbours, neighbours.otto, 100_000)
+
+    assert silence.declare_lost() == Counts(lost=1)
+
+    assert (is_(cast, cast.otto), is_(neighbours, neighbours.otto)) == ("AVAILABLE", "OFFLINE")
+
+
+def test_heartbeats_write_the_row_in_place(committed: None) -> None:
+    """What a heartbeat changes stands in no index: an index would have to be written each time too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'operator_status'")
+        assert [definition for (definition,) in cursor.fetchall() if "seen_at" in definition] == []
+
+
+def test_a_sign_of_life_of_who_does_not_exist_is_missing(cast: Cast) -> None:
+    with isolation.act_as(cast.tenant.pk), pytest.raises(Exception, match="Operator not found"):
+        leases.renew(987_654_321)

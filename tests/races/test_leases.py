@@ -1,0 +1,148 @@
+"""Signs of life against the tick: one that was committed first, counts. Each guarantee has a control without its guard."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conversations import allocation, grace, silence
+from conversations.models import GracePeriod
+from conversations.silence import Counts
+from operators import leases, presence
+from operators.models import PresencePeriod, Status
+from tenants import isolation
+from tenants.models import Event
+from tests.conftest import Cast, assemble
+from tests.conversations import invariants
+from tests.operators.test_leases import held, is_, silent_for, with_leases
+from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
+
+
+def fallen_silent(seconds: int = 61) -> Cast:
+    """Otto holds a conversation, and his lease of a minute is over."""
+    cast = assemble()
+    with_leases(cast, 60)
+    held(cast, cast.otto)
+    silent_for(cast, cast.otto, seconds)
+    return cast
+
+
+def lose_in_the_middle(cast: Cast, act: Callable[[], Any], wait: Callable[[Call], None]) -> Any:
+    """An act is done but not committed when the tick comes; what the tick says."""
+    with isolation.act_as(cast.tenant.pk):
+        act()
+        tick = Call(silence.declare_lost)
+        wait(tick)
+    return tick.done()
+
+
+def test_a_sign_of_life_that_was_committed_first_counts(committed: None) -> None:
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: leases.renew(cast.otto.pk), until_waiting)
+
+    assert counts == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+    invariants.assert_all(cast)
+
+
+def test_control_without_the_second_look_it_is_lost_all_the_same(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "is_over", lambda operator_id: True)
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: leases.renew(cast.otto.pk), until_waiting)
+
+    assert counts == Counts(lost=1)
+    assert is_(cast, cast.otto) == Status.OFFLINE
+
+
+def test_control_a_second_look_without_the_lock_sees_nothing_new(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "hold_many", lambda ids: None)
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: leases.renew(cast.otto.pk), waits_or_ends)
+
+    assert counts == Counts(lost=1)
+
+
+def test_a_sign_of_life_after_the_tick_finds_them_offline(committed: None) -> None:
+    cast = fallen_silent()
+
+    with isolation.act_as(cast.tenant.pk):
+        assert silence.lose(cast.otto.pk)
+        late = Call(acting(cast.tenant.pk, leases.renew, cast.otto.pk))
+        until_waiting(late)
+
+    assert late.done() == (cast.otto.pk, Status.OFFLINE, None)
+    assert is_(cast, cast.otto) == Status.OFFLINE
+    invariants.assert_all(cast)
+
+
+def test_the_lost_are_given_no_work_by_who_came_at_the_same_time(committed: None) -> None:
+    cast = fallen_silent()
+    cast.conversation()
+
+    counts = lose_in_the_middle(cast, lambda: allocation.allocate_next(cast.otto.pk, cast.tenant), until_waiting)
+
+    assert counts == Counts(lost=1)
+    with isolation.act_as(cast.tenant.pk):
+        assert GracePeriod.objects.filter(ended_at__isnull=True).count() == 2
+    invariants.assert_all(cast)
+
+
+def test_who_leaves_by_themselves_at_the_same_time_is_not_lost(committed: None) -> None:
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant, reason="lunch"), until_waiting)
+
+    assert counts == Counts()
+    with isolation.act_as(cast.tenant.pk):
+        assert PresencePeriod.objects.get(operator_id=cast.otto.pk, ended_at__isnull=True).reason == "lunch"
+
+
+def test_five_ticks_at_once_lose_everybody_once(committed: None) -> None:
+    cast = assemble()
+    with_leases(cast, 60)
+    people = [cast.olga, cast.otto, cast.mia, *(cast.operator() for _ in range(9))]
+    for person in people:
+        silent_for(cast, person, 61)
+
+    outcomes = together([lambda: silence.declare_lost(limit=5)] * 5)
+
+    assert sum(counts.lost for counts in outcomes) == len(people)
+    with isolation.act_as(cast.tenant.pk):
+        assert Event.objects.filter(kind="operator.status_changed").count() == len(people)
+        assert PresencePeriod.objects.filter(reason="lost", ended_at__isnull=True).count() == len(people)
+
+
+def test_beating_and_losing_at_once_many_times_agree_on_one_winner(committed: None) -> None:
+    cast = fallen_silent()
+
+    for _ in range(20):
+        acting(cast.tenant.pk, grace.change_status, cast.otto.pk, Status.AVAILABLE, cast.tenant)()
+        silent_for(cast, cast.otto, 61)
+        lease, counts = together([acting(cast.tenant.pk, leases.renew, cast.otto.pk), silence.declare_lost])
+
+        assert (lease.lease_expires_at is None) == (counts.lost == 1)
+        assert (is_(cast, cast.otto) == Status.OFFLINE) == (counts.lost == 1)
+        invariants.assert_all(cast)
+
+
+def released_in_the_middle_of_an_allocation(cast: Cast, wait: Callable[[Call], None]) -> None:
+    """Otto's allocation is done but not committed when a manager takes everything back from him."""
+    cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        allocation.allocate_next(cast.otto.pk, cast.tenant)
+        taking = Call(acting(cast.tenant.pk, grace.change_status, cast.otto.pk, Status.OFFLINE, cast.tenant, release=grace.Release.NOW))
+        wait(taking)
+    taking.done()
+
+
+def test_taking_everything_back_waits_for_an_allocation_and_takes_that_too(committed: None) -> None:
+    cast = assemble()
+
+    released_in_the_middle_of_an_allocation(cast, until_waiting)
+
+    with isolation.act_as(cast.tenant.pk):
+        assert [event.kind for event in Event.objects.filter(subject_type="conversation").order_by("pk")][-1] == "conversation.deallocated"
+    invariants.assert_all(cast)
