@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from convalloc import clock
 from conversations import allocation, grace, silence
@@ -27,11 +28,13 @@ def with_leases(cast: Cast, seconds: int | None) -> None:
 
 
 def silent_for(cast: Cast, operator: Operator, seconds: float) -> None:
-    """The operator's last sign of life, whichever it was, lies so long ago."""
-    then = clock.now() - timedelta(seconds=seconds)
+    """So many seconds pass, for this operator alone, without a sign of life."""
+    passed = timedelta(seconds=seconds)
     with isolation.act_as(cast.tenant.pk):
-        OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=then, last_status_change_at=then)
-        PresencePeriod.objects.filter(operator_id=operator.pk, ended_at__isnull=True).update(started_at=then)
+        changed = F("last_status_change_at") - passed
+        OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=clock.now() - passed, last_status_change_at=changed)
+        history = PresencePeriod.objects.filter(operator_id=operator.pk)
+        history.update(started_at=F("started_at") - passed, ended_at=F("ended_at") - passed)
 
 
 def status(cast: Cast, operator: Operator, to: Status) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from convalloc.prepared import Statement
 from conversations import allocation, grace, silence
 from conversations.models import GracePeriod
 from conversations.silence import Counts
@@ -16,6 +17,7 @@ from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.operators.test_leases import held, is_, silent_for, with_leases
 from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
+from tests.races.test_grace import unlocked
 
 
 def fallen_silent(seconds: int = 61) -> Cast:
@@ -146,3 +148,16 @@ def test_taking_everything_back_waits_for_an_allocation_and_takes_that_too(commi
     with isolation.act_as(cast.tenant.pk):
         assert [event.kind for event in Event.objects.filter(subject_type="conversation").order_by("pk")][-1] == "conversation.deallocated"
     invariants.assert_all(cast)
+
+
+def test_control_without_the_operators_lock_taking_everything_back_leaves_that_behind(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "lock", unlocked)
+    monkeypatch.setattr(presence, "LOCK", Statement("SELECT 1"))
+    cast = assemble()
+
+    released_in_the_middle_of_an_allocation(cast, waits_or_ends)
+
+    with pytest.raises(AssertionError):
+        invariants.assert_all(cast)
