@@ -21,7 +21,7 @@ PARAMETER = re.compile(
     r"%\((\w+)\)s"
 )  # Left to itself, PostgreSQL would plan it anew five times, and then go on: it guesses that this pays. Not a setting of the role,
 # because the database's own checks of foreign keys would then keep the plan that was right when a table was empty.
-ONE_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan"
+ONE_PLAN, AS_EVER = ("SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL plan_cache_mode = auto")
 
 # What each session has prepared; None: there is a pooler in between.
 _names: WeakKeyDictionary[psycopg.Connection[Any], set[str] | None] = WeakKeyDictionary()
@@ -58,7 +58,7 @@ def message(*statements: Statement) -> str:
             if statement.name not in known:
                 session.execute(statement.prepare)
                 known.add(statement.name)
-    return "; ".join([ONE_PLAN, *(statement.execute for statement in statements)])
+    return "; ".join([ONE_PLAN, *(statement.execute for statement in statements), AS_EVER])
 
 
 def rows(statement: Statement, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -69,12 +69,16 @@ def rows(statement: Statement, parameters: Mapping[str, Any]) -> list[dict[str, 
 
 
 def answer(cursor: Any, last: Statement) -> list[dict[str, Any]]:
-    """The rows of the last statement of a message, by the names of their columns."""
-    while cursor.nextset():
-        pass
+    """The rows of the last statement of a message that has any, by the names of their columns."""
+    found: list[tuple[Any, ...]] = []
+    while True:
+        if cursor.description:
+            found, columns = cursor.fetchall(), cursor.description
+        if not cursor.nextset():
+            break
     if last.columns is None:
-        last.columns = [column.name for column in cursor.description]
-    return [dict(zip(last.columns, values, strict=True)) for values in cursor.fetchall()]
+        last.columns = [column.name for column in columns]
+    return [dict(zip(last.columns, values, strict=True)) for values in found]
 
 
 def _is_the_server(session: psycopg.Connection[Any]) -> bool:

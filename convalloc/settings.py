@@ -313,6 +313,7 @@ GRACE_PERIOD_MINUTES: int = S["GRACE_PERIOD_MINUTES"]
 MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
 
 # --- background work (the beat table is in convalloc/celery.py) ----------------------------------
+TICK_SECONDS = 60  # from one ring of the beat to the next: a deadline is met to the minute
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
 CELERY_TASK_ACKS_LATE = True  # every task is idempotent: a killed worker's task runs again

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 from convalloc.api import health
 from convalloc.api.docs import Docs, Schema
 from conversations.api.conversations import Conversations, Recalculation
+from conversations.api.grace_periods import GracePeriods
 from conversations.api.inboxes import Inboxes
 from conversations.api.labels import Labels
 from conversations.api.operators import Operators
@@ -18,6 +19,7 @@ router.trailing_slash = "/?"
 router.register("conversations", Recalculation, basename="recalculation")
 router.register("conversations", Conversations, basename="conversation")
 router.register("operators", Operators, basename="operator")
+router.register("grace-periods", GracePeriods, basename="grace-period")
 router.register("operators", Presence, basename="presence")
 router.register("inboxes", Inboxes, basename="inbox")
 router.register("labels", Labels, basename="label")

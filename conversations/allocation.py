@@ -81,7 +81,7 @@ def _hand_out(operator_id: int, tenant: Tenant) -> Conversation | None:
     """As `allocate_next`, but None also for every reason not to: then the long way finds out which, and waits where it must."""
     # The operator's lock is a statement of its own: the next one's snapshot is then younger than the wait for it, and so are
     # status, capacity and what is held. The savepoint lets go of rows that a neighbour took since the snapshot: see queue.
-    at_once = f"SAVEPOINT hand_out; {queue.IN_ORDER}; {prepared.message(presence.LOCK, HAND_OUT)}"
+    at_once = f"SAVEPOINT hand_out; {queue.IN_ORDER}; {prepared.message(presence.LOCK, HAND_OUT)}; {queue.IN_ANY_WAY}"
     with connection.cursor() as cursor:
         cursor.execute(at_once, queue.asking(operator_id, tenant) | eventlog.origin())
         taken = prepared.answer(cursor, HAND_OUT)

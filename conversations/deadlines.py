@@ -7,14 +7,18 @@ everybody else holds the conversation, which is why no row of grace needs a lock
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from conversations.models import Assignment, GracePeriod
+from django.db.models.functions import Coalesce
+
+from conversations.models import Assignment, Conversation, GracePeriod
 from tenants import eventlog
 from tenants.models import Tenant
 
 
 def open_for(assignments: Iterable[Assignment], tenant: Tenant, now: datetime, *, reason: str = "offline") -> list[GracePeriod]:
-    """Start the tenant's grace period for each of these open assignments of offline operators."""
-    expires_at = now + timedelta(minutes=tenant.grace_period_minutes)
+    """Start the grace period of their inbox, or else of the tenant, for each of these open assignments of offline operators."""
+    assignments = list(assignments)
+    own = Conversation.objects.filter(pk__in=[assignment.conversation_id for assignment in assignments])
+    minutes = dict(own.values_list("pk", Coalesce("inbox__grace_period_minutes", tenant.grace_period_minutes)))
     rows = GracePeriod.objects.bulk_create(
         GracePeriod(
             tenant_id=assignment.tenant_id,
@@ -23,7 +27,7 @@ def open_for(assignments: Iterable[Assignment], tenant: Tenant, now: datetime, *
             operator_id=assignment.operator_id,
             reason=reason,
             opened_at=now,
-            expires_at=expires_at,
+            expires_at=now + timedelta(minutes=minutes[assignment.conversation_id]),
         )
         for assignment in assignments
     )
@@ -42,6 +46,14 @@ def close(rows: Iterable[GracePeriod], reason: GracePeriod.EndReason, now: datet
             ended.append(eventlog.record(kind, row, before=described(row), after={"end_reason": reason}, cause=reason))
     eventlog.append_all(ended)
     return len(ended)
+
+
+def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod:
+    """Another end of an open period. Under the conversation's lock."""
+    before, row.expires_at = row.expires_at, expires_at
+    row.save(update_fields=["expires_at"])
+    eventlog.append("grace.extended", row, before={"expires_at": before}, after={"expires_at": expires_at}, cause=cause)
+    return row
 
 
 def described(row: GracePeriod) -> dict[str, int]:

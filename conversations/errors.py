@@ -60,6 +60,12 @@ class NotTheHolder(Forbidden):
     code = "not_the_holder"
 
 
+class GraceEnded(DomainError):
+    """The grace period has ended already: {end_reason}"""
+
+    code = "grace_ended"
+
+
 class ForceNeedsReason(Invalid):
     """Validation failed"""
 

@@ -1,9 +1,12 @@
 """Grace: an operator who goes offline keeps the work for a while. What the clock takes from them is conversations.expiry's affair."""
 
+from datetime import timedelta
 from enum import Enum
 
 from convalloc import clock
+from convalloc.errors import Missing
 from conversations import deadlines, lifecycle, queue
+from conversations.errors import GraceEnded
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
 from operators import presence, staff
@@ -64,6 +67,46 @@ def cancel_for(operator_id: int) -> int:
     """The operator is back: end their periods; their number. Under the operator's lock."""
     rows = GracePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True).order_by("pk")
     return deadlines.close(list(rows), EndReason.RETURNED, clock.now())
+
+
+def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
+    """Let an operator keep the conversation for so much longer: from its deadline, or from now where that has passed.
+
+    Raises Missing, GraceEnded.
+    """
+    queue.lock(_find(period_id).conversation_id)
+    period = _open(period_id)
+    return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
+
+
+def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversation:
+    """Do not wait for the deadline: the conversation goes back to the queue as if the clock had taken it.
+
+    Raises Missing, GraceEnded.
+    """
+    found = _find(period_id)
+    presence.lock(found.operator_id)
+    conversation = queue.lock(found.conversation_id)
+    period = _open(period_id)
+    now = clock.now()
+    requeued = lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause=reason or EndReason.EXPIRED)
+    deadlines.close([period], EndReason.EXPIRED, now)
+    return requeued
+
+
+def _find(period_id: int) -> GracePeriod:
+    row = GracePeriod.objects.filter(pk=period_id).first()
+    if row is None:
+        raise Missing(what="Grace period")
+    return row
+
+
+def _open(period_id: int) -> GracePeriod:
+    """As it is now, under the locks."""
+    row = _find(period_id)
+    if row.ended_at is not None:
+        raise GraceEnded(end_reason=row.end_reason)
+    return row
 
 
 def _lock_held(operator_id: int) -> list[Conversation]:

@@ -74,7 +74,7 @@ WAITING = """
 """
 # For a pick's message: a scan of an index in its order marks what it finds dead, a bitmap does not, and meets it again and
 # again. Picks and ticks leave much that is dead just where the next pick looks.
-IN_ORDER = "SET LOCAL enable_bitmapscan = off"
+IN_ORDER, IN_ANY_WAY = ("SET LOCAL enable_bitmapscan = off", "SET LOCAL enable_bitmapscan = on")
 # The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
 # LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
 PICK = """

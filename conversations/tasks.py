@@ -5,24 +5,25 @@ import time
 from celery import shared_task
 
 from conversations import expiry, recalculation, silence
+from tenants import ticks
 
 
 @shared_task
 def declare_lost() -> dict[str, int]:
     """Set OFFLINE whose lease has run out."""
-    return silence.declare_lost()._asdict()
+    return ticks.once("declare_lost", lambda: silence.declare_lost()._asdict())
 
 
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return expiry.expire_due()._asdict()
+    return ticks.once("expire_grace_periods", lambda: expiry.expire_due()._asdict())
 
 
 @shared_task
 def keep_ranks() -> dict[str, int]:
     """Flag conversations that crossed the delay cap; rank anew what changed weights left behind."""
-    return recalculation.tick()._asdict()
+    return ticks.once("keep_ranks", lambda: recalculation.tick()._asdict())
 
 
 @shared_task

@@ -159,8 +159,8 @@ def beyond(sort: str, place: Sequence[Any], weights: Weights, now: datetime) -> 
     if sort != "priority":
         return dict(zip(("at_last_message_at", "at_id"), place, strict=True))
     effective, waits_from, id_ = place
-    ranks = {f"at_{name}": max(-BIGGEST, min(level - effective, BIGGEST)) for name, level in _levels(weights, now).items()}
-    return {"at_effective": effective, "at_waits_from": waits_from, "at_id": id_} | ranks  # a forged cursor may name any
+    ranks = {f"at_{name}": _bigint(level - effective) for name, level in _levels(weights, now).items()}
+    return {"at_effective": _bigint(effective), "at_waits_from": waits_from, "at_id": id_} | ranks
 
 
 @cache
@@ -200,6 +200,11 @@ def _heads_by_priority(shape: Shape, words: dict[str, Any]) -> str:
         for level, side in HEADS.items()
     ]
     return "UNION ALL".join(heads + [STRAY.format(side=side, **words) for side in STRAYS])
+
+
+def _bigint(value: int) -> int:
+    """A number that its negative fits too: a forged cursor may name any."""
+    return max(-BIGGEST, min(value, BIGGEST))
 
 
 def _levels(weights: Weights, now: datetime) -> dict[str, int]:

@@ -1,12 +1,14 @@
-"""Where an operator answers: the inboxes they are subscribed to, and what of the tenant they may therefore see."""
+"""Where an operator answers and how much they may hold there, and what of the tenant they may therefore see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import EllipsisType, MappingProxyType
+from typing import Any
 
 from django.db.models import QuerySet
 
 from convalloc.errors import Missing
 from operators import presence
-from operators.errors import NotYourInbox
+from operators.errors import NotSubscribed, NotYourInbox
 from operators.models import Operator, Subscription
 from tenants import eventlog, isolation
 from tenants.models import Inbox
@@ -15,6 +17,11 @@ from tenants.models import Inbox
 def inboxes_of(operator_id: int) -> QuerySet[Subscription, int]:
     """Ids of the inboxes that an operator answers at."""
     return Subscription.objects.filter(operator_id=operator_id).values_list("inbox_id", flat=True)
+
+
+def seats_of(operator_id: int) -> QuerySet[Subscription]:
+    """Where an operator answers, with the inboxes, by their names."""
+    return Subscription.objects.filter(operator_id=operator_id).select_related("inbox").order_by("inbox__name", "inbox_id")
 
 
 def answers_at(operator_id: int, inbox_id: int) -> bool:
@@ -37,6 +44,43 @@ def answer_at(operator_id: int, inbox_ids: Iterable[int]) -> None:
         Subscription(tenant_id=tenant_id, operator_id=operator_id, inbox_id=inbox_id) for inbox_id in sorted(after - before)
     )
     eventlog.append("operator.inboxes_changed", operator, before={"inbox_ids": sorted(before)}, after={"inbox_ids": sorted(after)})
+
+
+def limit(operator_id: int, *, own: int | EllipsisType | None = ..., inboxes: Mapping[int, int | None] = MappingProxyType({})) -> Operator:
+    """How much an operator may hold: in all (None: the tenant's number) and of an inbox (None: no limit); what is not named stays.
+
+    Under the operator's lock, as every hand-out: after this nothing is given beyond a new limit, and nothing is taken away
+    that was held before. Repeating what is changes nothing and appends no event. Raises Missing, NotSubscribed.
+    """
+    operator: Operator = presence.lock(operator_id).operator
+    seats = [seat for seat in _seats_at(operator_id, inboxes) if seat.capacity != inboxes[seat.inbox_id]]
+    wished: dict[str, Any] = {} if own is ... or own == operator.capacity else {"capacity": own}
+    before = {name: getattr(operator, name) for name in wished} | _limits(seats)
+    if not before:
+        return operator
+
+    if wished:
+        operator.capacity = wished["capacity"]
+        operator.save(update_fields=["capacity"])
+    for seat in seats:
+        seat.capacity = inboxes[seat.inbox_id]
+    Subscription.objects.bulk_update(seats, ["capacity"])
+    eventlog.append("operator.limits_changed", operator, before=before, after=wished | _limits(seats))
+    return operator
+
+
+def _seats_at(operator_id: int, inbox_ids: Iterable[int]) -> list[Subscription]:
+    """The subscriptions to these inboxes, all of them. Raises Missing, NotSubscribed."""
+    wanted = set(inbox_ids)
+    seats = list(Subscription.objects.filter(operator_id=operator_id, inbox_id__in=wanted).order_by("inbox_id"))
+    if elsewhere := wanted - {seat.inbox_id for seat in seats}:
+        known = Inbox.objects.filter(pk__in=elsewhere).count() == len(elsewhere)
+        raise NotSubscribed if known else Missing(what="Inbox")
+    return seats
+
+
+def _limits(seats: list[Subscription]) -> dict[str, Any]:
+    return {"inboxes": [{"inbox_id": seat.inbox_id, "capacity": seat.capacity} for seat in seats]} if seats else {}
 
 
 def visible_inboxes(operator: Operator) -> QuerySet[Inbox]:

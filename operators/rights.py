@@ -1,8 +1,8 @@
 """What each role may do in the console, as data: the counterpart of the API's matrix in operators.api.permissions.
 
 A model without a row is closed to everybody. `direct` moves work: resolve, deallocate, reassign, move. For operators,
-`change` means their accounts; which inboxes they answer at is the subscriptions' affair, and whether they are there,
-the statuses'. PLATFORM is the platform's own staff, whose tenant has neither inboxes nor conversations.
+`change` means their accounts; which inboxes they answer at and how much they may hold is the subscriptions' affair,
+and whether they are there, the statuses'. PLATFORM is the platform's own staff, whose tenant has neither inboxes nor conversations.
 """
 
 from typing import NamedTuple

@@ -7,18 +7,18 @@ from typing import Any
 
 from operators import presence
 from operators.errors import OwnRights
-from operators.models import Operator
+from operators.models import Operator, Role
 from tenants import eventlog
 
-ACCOUNT = ("email", "name", "role", "is_active", "capacity")
+ACCOUNT = ("email", "name", "role", "is_active")  # how much they may hold is the affair of operators.desk
 
 
-def hire(email: str, *, password: str | None = None, **fields: Any) -> Operator:
+def hire(email: str, *, password: str | None = None, name: str = "", role: str = Role.OPERATOR) -> Operator:
     """A new account of the bound tenant, offline at first; without a password it cannot sign in.
 
     The database refuses a taken address (EmailTaken), with one answer whoever holds it, a colleague or another tenant.
     """
-    operator: Operator = Operator.objects.create_user(email, password, **fields)
+    operator: Operator = Operator.objects.create_user(email, password, name=name, role=role)
     eventlog.append("operator.created", operator, after={name: getattr(operator, name) for name in ACCOUNT})
     return operator
 

@@ -67,9 +67,9 @@ class TenantPage(Page):
 class InboxPage(Page):
     """Where customers write to."""
 
-    list_display = ("name", "phone_number", "created_at")
+    list_display = ("name", "phone_number", "grace_period_minutes", "created_at")
     search_fields = ("name", "phone_number")
-    fields = ("name", "phone_number")
+    fields = ("name", "phone_number", "grace_period_minutes")
     ordering = ("name", "pk")
 
     def save_model(self, request: HttpRequest, obj: Inbox, form: Any, change: bool) -> None:

@@ -6,19 +6,22 @@ from convalloc.errors import Missing
 from tenants import eventlog
 from tenants.models import Inbox
 
-FACTS = ("name", "phone_number")
+FACTS = ("name", "phone_number", "grace_period_minutes")
 
 
-def open_inbox(name: str, phone_number: str) -> Inbox:
+def open_inbox(name: str, phone_number: str, grace_period_minutes: int | None = None) -> Inbox:
     """A new inbox of the bound tenant. The database refuses a number that another inbox has (DuplicateNumber)."""
-    inbox = Inbox(name=name, phone_number=phone_number)
+    inbox = Inbox(name=name, phone_number=phone_number, grace_period_minutes=grace_period_minutes)
     inbox.save(force_insert=True)
-    eventlog.append("inbox.created", inbox, after={"name": name, "phone_number": phone_number})
+    eventlog.append("inbox.created", inbox, after={name: getattr(inbox, name) for name in FACTS})
     return inbox
 
 
 def change(inbox_id: int, **wished: Any) -> Inbox:
-    """Another name or number; what is not named stays. Raises Missing; a taken number as `open_inbox`."""
+    """Another name, number or time of grace (periods that run keep their end); what is not named stays.
+
+    Raises Missing; a taken number as `open_inbox`.
+    """
     inbox = Inbox.objects.select_for_update(no_key=True).filter(pk=inbox_id).first()
     if inbox is None:
         raise Missing(what="Inbox")

@@ -141,13 +141,22 @@ class Inbox(TenantOwned):
 
     name = models.TextField()
     phone_number = models.TextField()
+    # Minutes that an offline operator keeps this inbox's work; null: the tenant's number.
+    grace_period_minutes = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_080)], help_text="Empty: the organisation's number."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta(TenantOwned.Meta):
         abstract = False
         db_table = "inboxes"
         verbose_name_plural = "inboxes"
-        constraints = [models.UniqueConstraint(fields=["tenant", "phone_number"], name="inbox_phone_number_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "phone_number"], name="inbox_phone_number_once"),
+            models.CheckConstraint(
+                name="inbox_grace_range", condition=Q(grace_period_minutes__isnull=True) | Q(grace_period_minutes__range=(1, 10_080))
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -185,3 +194,20 @@ class Event(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.subject_type} {self.subject_id}"
+
+
+class Tick(TenantOwned):
+    """What the beat did last, a row for each of its tasks; tenants.ticks keeps them. They are the platform's."""
+
+    task = models.TextField()
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)  # the last end, which may be older than the last beginning: it works, or it died
+    counts = models.JSONField(db_default=models.Value({}, models.JSONField()))  # of the tick that ended
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "ticks"
+        constraints = [models.UniqueConstraint(fields=["tenant", "task"], name="one_tick_row_per_task")]
+
+    def __str__(self) -> str:
+        return f"{self.task} began at {self.began_at}"

@@ -4,11 +4,13 @@ Always its own: a DATABASE_URL in the developer's environment or .env is ignored
 and drop databases. It needs no running server, and leaves none behind.
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -21,8 +23,11 @@ from convalloc.embedded.valkey import Valkey
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Start the servers once, in the process that the developer started; xdist's workers inherit the addresses."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not number:
         start_servers(early_config)
+    else:  # a broker of its own, or the Celery worker of one test would take another's tasks, and answer for another's absence
+        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{2 + int(number) % 14}"
     yield
 
 
@@ -46,3 +51,15 @@ def start_servers(config: pytest.Config) -> None:
         "ENV_FILE": "",
         "DEVELOPMENT": "true",
     }
+
+
+def as_role(role: str, password: str) -> str:
+    """The runtime database's URL for another role."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return url._replace(netloc=f"{role}:{password}@{url.hostname}:{url.port}").geturl()
+
+
+def superuser() -> str:
+    """The URL of the superuser of the tests' own server."""
+    passwords = json.loads((Path(os.environ["EMBEDDED_DIR"]) / "postgres" / "passwords.json").read_text())
+    return as_role("postgres", passwords["postgres"])

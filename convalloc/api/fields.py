@@ -66,6 +66,12 @@ WORDING: dict[type, dict[str, str]] = {
         "null_characters_not_allowed": "must not contain NUL",
         "surrogate_characters_not_allowed": "must not contain half a character",
     },
+    serializers.ListSerializer: {
+        "not_a_list": "must be a list of objects",
+        "empty": "must not be empty",
+        "max_length": "must be a list of at most {field.max_length}",
+    },
+    serializers.Serializer: dict.fromkeys(("invalid", "null"), "must be a list of objects"),  # one stands in a list, nowhere else
     serializers.Field: {"required": "is required", "null": "must not be null"},
 }
 

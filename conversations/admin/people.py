@@ -1,4 +1,4 @@
-"""The console's pages of people: accounts, where they answer, and whether they are there."""
+"""The console's pages of people: accounts, where they answer, how much they may hold, and whether they are there."""
 
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextInputWidget,
@@ -34,15 +35,23 @@ from conversations.models import Conversation
 from conversations.states import State
 from operators import desk, staff
 from operators.models import Operator, OperatorStatus, PresencePeriod, Role, Status, Subscription
-from tenants.models import Inbox
+from tenants import isolation
+from tenants.models import Inbox, Tenant
 
 ACCOUNT = ("email", "name", "role", "is_active", "new_password")
 LINES = 20  # of somebody's history, on their page
 STATUS_COLORS = {Status.AVAILABLE: "success", Status.AWAY: "warning", Status.OFFLINE: "danger"}
 
 
+class Limit(forms.IntegerField):
+    """How much somebody may hold; empty: somebody else says so, or nobody."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, min_value=0, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget, **options)
+
+
 class OperatorForm(RoomForm):
-    """An account, and the inboxes it answers at."""
+    """An account, the inboxes it answers at, and how much it may hold: in all, and of each inbox that it answers at already."""
 
     email = forms.EmailField(widget=UnfoldAdminEmailInputWidget)
     new_password = forms.CharField(
@@ -54,12 +63,24 @@ class OperatorForm(RoomForm):
     inboxes: Any = forms.ModelMultipleChoiceField(
         queryset=None, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="Where the operator gets work from"
     )
+    capacity = Limit(label="Holds at most")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if field := self.fields.get("inboxes"):
             field.queryset = Inbox.objects.order_by("name", "pk")  # type: ignore[attr-defined]
             field.initial = list(desk.inboxes_of(self.instance.pk)) if self.instance.pk else []
+        if field := self.fields.get("capacity"):
+            field.help_text = f"Conversations at a time; 0: none. Empty: {_without_own_limit()}."
+            for seat in desk.seats_of(self.instance.pk):
+                self.fields[limit_at(seat)] = Limit(label=seat.inbox.name, initial=seat.capacity)
+
+    def limits(self) -> dict[str, Any]:
+        """As desk.limit takes them: what was sent. An inbox that an older page did not have keeps its limit."""
+        sent = {name: value for name, value in self.cleaned_data.items() if name in self.data}
+        chosen = {limit_at(seat): seat.inbox_id for seat in desk.seats_of(self.instance.pk)}
+        own = {"own": sent["capacity"]} if "capacity" in sent else {}
+        return {**own, "inboxes": {inbox_id: sent[name] for name, inbox_id in chosen.items() if name in sent}}
 
     def clean_new_password(self) -> str:
         """As strong as anybody's own."""
@@ -97,14 +118,26 @@ class OperatorPage(Page):
         if self._may_change_accounts(request):
             shown.append("new_password")
         if self._may_change_inboxes(request):
-            shown.append("inboxes")
+            shown += ["inboxes", "capacity"]
         return tuple(shown)
 
+    def get_fieldsets(self, request: HttpRequest, obj: Operator | None = None) -> Any:
+        """With a limit for each inbox that somebody answers at."""
+        shown: list[Any] = [(None, {"fields": self.get_fields(request, obj)})]
+        limits = [limit_at(seat) for seat in desk.seats_of(obj.pk)] if obj is not None and self._may_change_inboxes(request) else []
+        if limits:
+            shown.append(("Holds at most of one inbox", {"description": "0: none. Empty: as many as in all.", "fields": limits}))
+        return shown
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form adds the limits of the inboxes itself."""
+        return super().get_form(request, obj, change, **{**kwargs, "fields": self.get_fields(request, obj)})
+
     def get_readonly_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
-        """Whose role reaches no further changes where somebody answers, and nothing of the account."""
+        """Whose role reaches no further changes where somebody answers and how much they hold, and nothing of the account."""
         return (
             *(() if self._may_change_accounts(request) else ACCOUNT),
-            *(() if self._may_change_inboxes(request) else ("inboxes",)),
+            *(() if self._may_change_inboxes(request) else ("inboxes", "capacity")),
         )
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -114,7 +147,7 @@ class OperatorPage(Page):
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
-        """Accounts, passwords and inboxes, each through its room."""
+        """Accounts, passwords, inboxes and limits, each through its room."""
         data, by = form.cleaned_data, request.user
         assert isinstance(by, Operator)
         if not change:
@@ -124,6 +157,7 @@ class OperatorPage(Page):
             _change_account(obj.pk, data, by)
         if "inboxes" in data:
             desk.answer_at(obj.pk, [inbox.pk for inbox in data["inboxes"]])
+            desk.limit(obj.pk, **form.limits())
 
     def _may_change_accounts(self, request: HttpRequest) -> bool:
         return request.user.has_perm("operators.change_operator")
@@ -219,7 +253,7 @@ class PresencePage(Page):
 class SubscriptionPage(Page):
     """Who answers where, at a glance; it is changed on the operator's page."""
 
-    list_display = ("operator", "inbox", "created_at")
+    list_display = ("operator", "inbox", "capacity", "created_at")
     list_filter = (("inbox", RelatedDropdownFilter), ("operator", RelatedDropdownFilter))
     list_select_related = ("operator", "inbox")
     ordering = ("inbox__name", "operator__name", "pk")
@@ -227,6 +261,16 @@ class SubscriptionPage(Page):
     def has_change_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
         """Not here."""
         return False
+
+
+def limit_at(seat: Subscription) -> str:
+    """The name of a field: the limit at one inbox."""
+    return f"limit_{seat.inbox_id}"
+
+
+def _without_own_limit() -> str:
+    limit = Tenant.objects.get(pk=isolation.current_tenant_id()).operator_capacity
+    return "no limit, as the organisation sets none" if limit is None else f"the organisation's number, {limit}"
 
 
 def _change_account(operator_id: int, data: dict[str, Any], by: Operator) -> None:

@@ -92,6 +92,36 @@ class NewStatus(serializers.Serializer[Any]):
         return attrs
 
 
+class InboxLimit(serializers.Serializer[Any]):
+    """How much an operator may hold of one inbox."""
+
+    inbox_id = Id()
+    limit = WholeNumber(min_value=0, max_value=10_000, allow_null=True, help_text="null: no limit.")
+
+    example: dict[str, Any] = {"inbox_id": 1, "limit": 2}
+
+
+class NewLimits(serializers.Serializer[Any]):
+    """How much an operator may hold, in all and of inboxes they answer at; what is not named stays."""
+
+    own_limit = WholeNumber(
+        min_value=0, max_value=10_000, required=False, allow_null=True, help_text="In all; 0 takes nothing; null: as the tenant says."
+    )
+    inboxes = InboxLimit(many=True, required=False, max_length=1000)  # type: ignore[call-arg]  # of the list that `many` makes
+
+    example = {"own_limit": 5, "inboxes": [InboxLimit.example]}
+
+    def validate_inboxes(self, inboxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len({row["inbox_id"] for row in inboxes}) < len(inboxes):
+            raise ValidationError('"inboxes" must name an inbox once')
+        return inboxes
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"own_limit": ['"own_limit" or "inboxes" is required']})
+        return attrs
+
+
 class LabelOnConversation(ForConversation):
     """Which label on which conversation."""
 

@@ -10,12 +10,12 @@ from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.schema import documented
 from convalloc.errors import Missing
-from conversations import grace, statistics
+from conversations import capacity, grace, statistics
 from conversations.api import bodies, shapes
 from conversations.grace import Release
 from operators import desk, presence
 from operators.api.doors import TenantDoor
-from operators.errors import RoleTooLow
+from operators.errors import NotSubscribed, RoleTooLow
 from operators.models import OperatorStatus, Role, Status
 from tenants.models import Inbox
 
@@ -63,6 +63,29 @@ class Operators(TenantDoor):
         """The inboxes that an operator answers at."""
         operator_id = self.on_behalf_of(int(pk))
         return listing(statistics.of_inboxes(Inbox.objects.filter(pk__in=desk.inboxes_of(operator_id))))
+
+    @documented(shapes.OperatorCapacity, refuses=(Missing,))
+    @action(detail=True, methods=["get"])
+    def capacity(self, request: Request, pk: str) -> Response:
+        """How much an operator may hold and holds, in all and of each inbox they answer at."""
+        return success(capacity.of_operator(presence.find(self.on_behalf_of(int(pk)))))
+
+    @documented(
+        shapes.OperatorCapacity,
+        body=bodies.NewLimits,
+        message="Limits changed successfully",
+        shows=shapes.LIMITED,
+        refuses=(Missing, NotSubscribed),
+    )
+    @capacity.mapping.patch
+    def change_capacity(self, request: Request, pk: str) -> Response:
+        """Set how much an operator may hold. A lower number takes nothing away: until they hold less, they get nothing more."""
+        operator_id = self.on_behalf_of(int(pk))
+        body = checked(bodies.NewLimits, request.data)
+        operator = desk.limit(
+            operator_id, own=body.get("own_limit", ...), inboxes={row["inbox_id"]: row["limit"] for row in body.get("inboxes", [])}
+        )
+        return success(capacity.of_operator(operator), message="Limits changed successfully")
 
 
 def _status_answer(row: OperatorStatus, message: str | None = None) -> Response:

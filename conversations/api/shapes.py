@@ -223,6 +223,36 @@ TUNED = {
 }
 
 
+class GracePeriodRow(Shape):
+    """A conversation that an offline operator keeps for now."""
+
+    id = serializers.IntegerField()
+    conversation_id = serializers.IntegerField()
+    external_conversation_id = serializers.CharField()
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    operator_id = serializers.IntegerField()
+    operator_name = serializers.CharField()
+    reason = serializers.CharField(help_text="Why the operator is away.")
+    opened_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    seconds_left = serializers.FloatField(help_text="0: due; the clock takes it within a minute.")
+
+    example = {
+        "id": 1,
+        "conversation_id": 6,
+        "external_conversation_id": "ext_conv_006",
+        "inbox_id": 2,
+        "inbox_name": "Sales Team",
+        "operator_id": 2,
+        "operator_name": "Operator Two",
+        "reason": "offline",
+        "opened_at": NOON,
+        "expires_at": "2026-01-05T12:15:00.000000Z",
+        "seconds_left": 840.5,
+    }
+
+
 class OperatorRow(Shape):
     """A person of the tenant."""
 
@@ -265,6 +295,38 @@ class OperatorStatus(Shape):
     status = StatusRow()
 
     example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON}}
+
+
+class InboxCapacity(Shape):
+    """How much a person may hold, and holds, of one inbox they answer at."""
+
+    inbox_id = serializers.IntegerField()
+    inbox_name = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True, help_text="null: no limit of its own.")
+    held = serializers.IntegerField()
+
+
+class OperatorCapacity(Shape):
+    """How much a person may hold, and holds."""
+
+    operator_id = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True, help_text="The one in force: their own, or else the tenant's. null: no limit.")
+    own_limit = serializers.IntegerField(allow_null=True)
+    tenant_limit = serializers.IntegerField(allow_null=True)
+    held = serializers.IntegerField(help_text="Of every inbox; more than `limit` after that was lowered, or by a manager's force.")
+    inboxes = InboxCapacity(many=True)
+
+    example = {
+        "operator_id": 1,
+        "limit": 8,
+        "own_limit": None,
+        "tenant_limit": 8,
+        "held": 1,
+        "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": None, "held": 1}],
+    }
+
+
+LIMITED = {"limit": 5, "own_limit": 5, "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": 2, "held": 1}]}
 
 
 class OperatorStats(Shape):

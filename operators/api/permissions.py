@@ -50,6 +50,11 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "operator-change-status": SELF,
     "operator-stats": SELF,
     "operator-inboxes": SELF,
+    "grace-period-list": MANAGERS,
+    "grace-period-extend": MANAGERS,
+    "grace-period-expire-now": MANAGERS,
+    "operator-capacity": SELF,
+    "operator-change-capacity": MANAGERS,
     "presence-timesheet": SELF,
     "presence-heartbeat": HOLDER,  # nobody is alive in somebody else's place
     "inbox-list": ALL,

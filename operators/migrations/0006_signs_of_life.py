@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("operators", "0005_presence_history"),
-        ("tenants", "0004_leases"),
+        ("tenants", "0006_leases"),
     ]
 
     operations = [

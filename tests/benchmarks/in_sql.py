@@ -159,11 +159,13 @@ def _picking(cursor: Cursor[Any], sent: Sent) -> Callable[[], bool]:
     def act() -> bool:
         cursor.execute(BEGIN)
         cursor.execute(sent.sql, sent.parameters)
-        while cursor.nextset():
-            pass
-        row = cursor.fetchone()
+        picked = 0
+        while True:
+            picked = cursor.rowcount if cursor.description else picked
+            if not cursor.nextset():
+                break
         cursor.execute("COMMIT")
-        return row is not None
+        return picked == 1
 
     return act
 

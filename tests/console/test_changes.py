@@ -150,7 +150,7 @@ def test_an_admin_does_not_lock_themselves_out(cast: Cast, browse: Any) -> None:
     assert (cast.again(cast.ada).role, cast.again(cast.ada).is_active) == (Role.ADMIN, True)
 
 
-def test_a_manager_changes_where_somebody_answers_and_nothing_else(cast: Cast, browse: Any, told: Any) -> None:
+def test_a_manager_changes_where_somebody_answers_and_nothing_of_the_account(cast: Cast, browse: Any, told: Any) -> None:
     form = account(email="stolen@x.example", name="Stolen", role="ADMIN", new_password="a stolen phrase", inboxes=[cast.sales.pk])
     del form["is_active"]
     browser = browse(cast.mia)

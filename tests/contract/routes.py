@@ -1,6 +1,7 @@
 """Every operation of the API as a call: which ids it takes where. The tests that walk all routes read it."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,16 +9,19 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from operators.models import Operator
 from tests.conftest import Cast
-from tests.contract.witness import held, resolved, subscribe
+from tests.contract.witness import held, kept, resolved, subscribe
 
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `body` and `query` map a name to the kind of id it takes; `extra` is what else it needs."""
+    """One operation. `body` and `query` map a name to the kind of id it takes, `inboxes.0.inbox_id` deep inside `extra`.
+
+    `extra` is what else it needs.
+    """
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} stand for ids
+    path: str  # {conversation} {operator} {inbox} {label} {grace period} stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +30,7 @@ class Route:
         return self.operation
 
 
-CONVERSATION, OPERATOR, INBOX, LABEL = ("conversation", "operator", "inbox", "label")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE = ("conversation", "operator", "inbox", "label", "grace period")
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -50,6 +54,17 @@ ROUTES = [
     Route("operator-change-status", "PUT", "/operators/{operator}/status", extra={"status": "AWAY"}),
     Route("operator-stats", "GET", "/operators/{operator}/stats"),
     Route("operator-inboxes", "GET", "/operators/{operator}/inboxes"),
+    Route("grace-period-list", "GET", "/grace-periods", query={"operator_id": OPERATOR, "inbox_id": INBOX}),
+    Route("grace-period-extend", "POST", "/grace-periods/{grace period}/extend", extra={"minutes": 5}),
+    Route("grace-period-expire-now", "POST", "/grace-periods/{grace period}/expire-now"),
+    Route("operator-capacity", "GET", "/operators/{operator}/capacity"),
+    Route(
+        "operator-change-capacity",
+        "PATCH",
+        "/operators/{operator}/capacity",
+        body={"inboxes.0.inbox_id": INBOX},
+        extra={"own_limit": 3, "inboxes": [{"limit": 2}]},
+    ),
     Route("presence-timesheet", "GET", "/operators/{operator}/presence"),
     Route("presence-heartbeat", "POST", "/operators/{operator}/heartbeat"),
     Route("inbox-list", "GET", "/inboxes"),
@@ -76,7 +91,21 @@ def call(route: Route, ids: dict[str, int]) -> tuple[str, str, dict[str, Any] | 
     if route.method == "GET":
         words = "&".join(f"{name}={value}" for name, value in {**asked, **route.extra}.items())
         return route.method, f"{path}?{words}" if words else path, None
-    return route.method, path, {name: ids[kind] for name, kind in route.body.items()} | route.extra
+    body = dict(route.extra)
+    for name, kind in route.body.items():
+        body = placed(body, name, ids[kind])
+    return route.method, path, body
+
+
+def placed(body: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A copy of a body with another value at a place in it, such as `inboxes.0.inbox_id`."""
+    changed = deepcopy(body)
+    *above, last = name.split(".")
+    at: Any = changed
+    for part in above:
+        at = at[int(part) if isinstance(at, list) else part]
+    at[last] = value
+    return changed
 
 
 def operations() -> Iterator[tuple[str, str, str]]:
@@ -115,6 +144,8 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             return ids | {CONVERSATION: held(cast, owner).pk, OPERATOR: cast.operator().pk}
         case "conversation-search":
             cast.conversation(customer_phone_number="+19870000000")
+        case "grace-period-extend" | "grace-period-expire-now" | "anything":
+            ids[GRACE] = kept(cast, cast.operator()).pk
     return ids | {CONVERSATION: cast.conversation().pk}
 
 

@@ -125,6 +125,19 @@ def test_an_operator_sees_what_they_hold_at_another_inbox(cast: Cast, api: type[
     assert ids(answer) == [elsewhere.pk]
 
 
+@pytest.mark.parametrize("sort", ["priority", "newest", "oldest"])
+@pytest.mark.parametrize("narrowed", ["inbox_id={support}", "state=QUEUED", "label_id={label}"])
+def test_what_they_hold_at_another_inbox_is_narrowed_as_the_rest(cast: Cast, api: type[Api], narrowed: str, sort: str) -> None:
+    waiting, elsewhere, label = cast.conversation(), cast.conversation(inbox=cast.sales), cast.label()
+    words = {"operator_id": cast.otto.pk, "conversation_id": elsewhere.pk, "force": True, "reason": "Olga is ill"}
+    api(cast.mia).post("/conversations/manager-allocate", **words)
+    api(cast.mia).post("/labels/attach", conversation_id=waiting.pk, label_id=label.pk)
+
+    answer = api(cast.otto).get(f"/conversations?sort={sort}&{narrowed.format(support=cast.support.pk, label=label.pk)}")
+
+    assert ids(answer) == [waiting.pk]
+
+
 @pytest.mark.parametrize("caller", ["olga", "mia", "ada"])
 def test_the_old_system_had_no_tenant_filter_in_the_list(cast: Cast, neighbours: Cast, api: type[Api], caller: str) -> None:
     some_of_everything(neighbours)

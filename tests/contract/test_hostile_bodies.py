@@ -6,11 +6,11 @@ import pytest
 
 from tests.conftest import Api, Cast
 from tests.contract import witness
-from tests.contract.routes import ROUTES, Route, call, stage_anything
+from tests.contract.routes import ROUTES, Route, call, placed, stage_anything
 
 WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH") and (route.body or route.extra)]
 ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body]
-ANY_FIELD_WILL_DO = {"label-update", "tenant-change"}
+ANY_FIELD_WILL_DO = {"label-update", "tenant-change", "operator-change-capacity"}
 HOSTILE_IDS: list[Any] = [
     None,
     "",
@@ -46,7 +46,7 @@ def test_what_is_no_id_is_400_and_names_the_field(cast: Cast, api: type[Api], ro
     assert body is not None
 
     with witness.untouched(cast):
-        answers = [api(cast.ada).call(method, path, body | {field: hostile}) for hostile in HOSTILE_IDS]
+        answers = [api(cast.ada).call(method, path, placed(body, field, hostile)) for hostile in HOSTILE_IDS]
 
     assert [(answer.status, answer.body["code"], list(answer.fields)) for answer in answers] == [
         (400, "validation_failed", [field]) for _ in HOSTILE_IDS

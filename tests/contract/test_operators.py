@@ -135,7 +135,7 @@ def test_shows_where_an_operator_answers(cast: Cast, api: type[Api]) -> None:
 
 # --- what all of them share -----------------------------------------------------------------------
 
-DETAILS = ["status", "stats", "inboxes"]
+DETAILS = ["status", "stats", "inboxes", "capacity"]
 
 
 @pytest.mark.parametrize("detail", DETAILS)

@@ -35,16 +35,18 @@ WRONG: list[Any] = [
     {"a": 1},
 ]
 OURS = re.compile(r'"(?P<field>\w+)" (?:is|must|or) [^.]+')
+PLACE = re.compile(r"\.[0-9]+$")
 SENTENCES = re.compile(
     r"is not valid|Ensure|valid (?:integer|choice|string|boolean|value)|[Tt]his (?:field|value)|Enter|Null characters|Surrogate"
 )
 
 
 def asked() -> list[type[serializers.Serializer[Any]]]:
-    """Every serializer that an operation is documented to check a body or a query with."""
+    """Every serializer that an operation is documented to check a body or a query with, and those of lists in bodies."""
     views = [view for _, view, _ in urls.router.registry]
     notes = [note for view in views for operation in vars(view).values() for note in getattr(operation, "documented", {}).values()]
     found = {shape for note in notes for shape in (*note.query, *([note.body] if note.body else []))}
+    found |= {type(field.child) for shape in found for field in shape().fields.values() if isinstance(field, serializers.ListSerializer)}
     return sorted(found - {ConversationFilters}, key=lambda shape: shape.__name__)  # that one only describes: see test_a_filter
 
 
@@ -64,18 +66,18 @@ def refusals(serializer: type[serializers.Serializer[Any]], body: dict[str, Any]
 
 
 def assert_ours(errors: list[dict[str, str]]) -> None:
-    """Each message begins with its own field, and is none of the framework's."""
+    """Each message begins with its own field, or with the list whose element it is about, and is none of the framework's."""
     for error in errors:
         match = OURS.fullmatch(error["message"])
         assert match, error
-        assert match["field"] == error["field"]
+        assert match["field"] == PLACE.sub("", error["field"]).split(".")[-1]
         assert not SENTENCES.search(error["message"]), error
 
 
 def test_the_walk_finds_the_bodies() -> None:
     names = {serializer.__name__ for serializer in ASKED}
 
-    assert {"Work", "Forcible", "NewLabel", "ChangedLabel", "OfInbox", "NewStatus", "PhoneSearch"} <= names
+    assert {"Work", "Forcible", "NewLabel", "ChangedLabel", "OfInbox", "NewStatus", "PhoneSearch", "NewLimits", "InboxLimit"} <= names
 
 
 @pytest.mark.parametrize("value", WRONG, ids=lambda value: ascii(value)[:20])
@@ -86,7 +88,7 @@ def test_a_field_refuses_in_our_words(serializer: type[serializers.Serializer[An
     errors = refusals(serializer, dict.fromkeys(fields, value))
 
     assert_ours(errors)
-    assert {error["field"] for error in errors} <= fields.keys()
+    assert {error["field"].split(".")[0] for error in errors} <= fields.keys()
 
 
 @pytest.mark.parametrize("serializer", ASKED, ids=lambda serializer: serializer.__name__)

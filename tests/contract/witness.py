@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from conversations import allocation, lifecycle
-from conversations.models import Conversation
-from operators.models import Operator, OperatorStatus, Subscription
+from conversations import allocation, grace, lifecycle
+from conversations.models import Conversation, GracePeriod
+from operators.models import Operator, OperatorStatus, Status, Subscription
 from tenants import eventlog, isolation
 from tenants.checks import owned_models
 from tenants.models import Event, Inbox, Tenant
@@ -118,6 +118,15 @@ def held(cast: Cast, holder: Operator, **facts: Any) -> Conversation:
     conversation: Conversation = cast.conversation(**facts)
     with isolation.act_as(cast.tenant.pk), eventlog.caused_by(holder.pk):
         return allocation.claim(holder.pk, conversation.pk)
+
+
+def kept(cast: Cast, operator: Operator, **facts: Any) -> GracePeriod:
+    """The grace period of a conversation that this operator claimed before they went offline."""
+    subscribe(cast, operator, cast.support)
+    conversation = held(cast, operator, **facts)
+    with isolation.act_as(cast.tenant.pk):
+        grace.change_status(operator.pk, Status.OFFLINE, cast.tenant)
+        return GracePeriod.objects.get(conversation_id=conversation.pk, ended_at__isnull=True)
 
 
 def resolved(cast: Cast, by: Operator, **facts: Any) -> Conversation:

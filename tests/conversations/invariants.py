@@ -6,6 +6,8 @@ from itertools import product
 from typing import Any
 
 from convalloc import clock
+from conversations.doctor import examination
+from conversations.doctor.findings import Verdict
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.states import TRANSITIONS, State
 from operators.models import OperatorStatus, PresencePeriod, Status
@@ -25,6 +27,13 @@ def assert_all(cast: Cast) -> None:
         assert_the_history_of_presence_has_no_gap_and_ends_in_what_is()
         for row in Conversation.objects.all():
             assert_the_log_is_the_row(row)
+    assert_the_doctor_agrees(cast)
+
+
+def assert_the_doctor_agrees(cast: Cast) -> None:
+    """What is whole by the rules of this file is whole by the product's own SQL, too: `manage.py doctor` cries no wolf."""
+    findings = examination.examine([cast.tenant.pk])
+    assert [finding.as_lines() for finding in findings if finding.verdict == Verdict.FAIL] == []
 
 
 def assert_allocated_exactly_with_one_open_assignment() -> None:

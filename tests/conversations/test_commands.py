@@ -4,15 +4,20 @@ import io
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from conversations import allocation, demo, grace
 from conversations.models import Conversation, GracePeriod
@@ -23,6 +28,8 @@ from tenants import isolation
 from tenants.models import Inbox, Tenant
 from tests.conftest import Api, Cast, assemble
 from tests.conversations import invariants
+from tests.operators.test_leases import silent_for, with_leases
+from tests.servers import superuser
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,18 +60,94 @@ def on_a_terminal(*arguments: str) -> str:
     return shown.decode()
 
 
-def test_expire_grace_periods_returns_what_is_due_and_says_how_many(cast: Cast) -> None:
-    row = cast.conversation()
+def overdue(cast: Cast) -> Conversation:
+    """What Otto holds, who went offline an hour ago."""
+    row: Conversation = cast.conversation()
     with isolation.act_as(cast.tenant.pk):
         allocation.claim(cast.otto.pk, row.pk)
         grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
         period = GracePeriod.objects.get()
         GracePeriod.objects.update(opened_at=period.opened_at - timedelta(hours=1), expires_at=period.expires_at - timedelta(hours=1))
+    return row
+
+
+def own_session() -> int:
+    """The process id of this test's own session, as the server counts."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(pid)
+
+
+def test_declare_lost_finds_the_silent_and_says_how_many(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+
+    assert said("declare_lost") == "1 operators lost\n"
+    assert said("declare_lost") == "0 operators lost\n"
+
+
+def test_expire_grace_periods_returns_what_is_due_and_says_how_many(cast: Cast) -> None:
+    row = overdue(cast)
 
     assert "1 conversations returned" in said("expire_grace_periods")
     assert "0 conversations returned" in said("expire_grace_periods")
 
     assert cast.again(row).state == State.QUEUED
+
+
+@contextmanager
+def looping() -> Iterator[subprocess.Popen[str]]:
+    """`expire_grace_periods --loop`, after its first round; killed when the test did not end it."""
+    command = [sys.executable, "manage.py", "expire_grace_periods", "--loop", "--every", "0.2"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as loop:
+        try:
+            assert loop.stdout is not None
+            assert loop.stdout.readline().startswith("0 conversations")
+            yield loop
+        finally:
+            loop.kill()
+
+
+def until_queued(row: Conversation, cast: Cast) -> None:
+    """Return once the loop has released it."""
+    deadline = time.monotonic() + 30
+    while cast.again(row).state != State.QUEUED:
+        assert time.monotonic() < deadline, "the loop does nothing any more"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_expire_grace_periods_in_a_loop_needs_no_celery_and_ends_cleanly(number: int, committed: None) -> None:
+    cast = assemble()
+
+    with looping() as loop:
+        until_queued(overdue(cast), cast)
+        loop.send_signal(number)
+        told, complaints = loop.communicate(timeout=30)
+
+    assert (loop.returncode, complaints) == (0, "")
+    assert "1 conversations returned" in told
+
+
+def test_the_loop_outlives_a_database_that_ends_its_session(committed: None) -> None:
+    cast = assemble()
+
+    with looping() as loop:
+        with psycopg.connect(superuser(), autocommit=True) as postgres:
+            others = "datname = current_database() AND usename = 'convalloc_app' AND pid <> ALL (%s)"
+            postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}", [[own_session()]])
+        until_queued(overdue(cast), cast)
+        loop.terminate()
+        loop.communicate(timeout=30)
+
+    assert loop.returncode == 0
+
+
+@pytest.mark.parametrize("options", [("--every", "5"), ("--loop", "--every", "0"), ("--loop", "--every", "nan"), ("--once", "--loop")])
+def test_a_rhythm_without_a_loop_or_a_loop_without_a_pause_is_refused(options: tuple[str, ...], db: None) -> None:
+    with pytest.raises(CommandError):
+        said("expire_grace_periods", *options)
 
 
 def test_recalculate_priorities_counts_what_it_did_over_all_tenants_or_one(cast: Cast, neighbours: Cast) -> None:

@@ -46,6 +46,8 @@ def executed(cast: Cast, act: Callable[[], Any], of: str = "conversations") -> l
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         for statement in sql.split("; ") if "EXPLAIN" not in sql else []:
+            if statement.startswith("SET LOCAL") and "%" not in statement:  # what the plan is made under
+                connection.connection.execute(statement)
             if not re.match(r"\s*(EXECUTE|SELECT|WITH|UPDATE|DELETE)", statement) or not ("EXECUTE" in statement or of in statement):
                 continue
             with connection.cursor() as cursor:

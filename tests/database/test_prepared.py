@@ -71,24 +71,27 @@ def test_behind_a_pooler_the_text_travels(committed: None, monkeypatch: pytest.M
 
 @contextmanager
 def pooler(host: str, port: int) -> Iterator[int]:
-    """Stands between a client and the server as PgBouncer does: it tells the client a process id of its own making."""
+    """Stands between one client and the server as PgBouncer does: it tells the client a process id of its own making."""
     with socket.create_server(("127.0.0.1", 0)) as door:
-        threading.Thread(target=relay, args=(door, host, port), daemon=True).start()
+        relaying = threading.Thread(target=relay, args=(door, host, port))
+        relaying.start()
         yield door.getsockname()[1]
+        relaying.join(10)
 
 
 def relay(door: socket.socket, host: str, port: int) -> None:
-    """One client: its words as they are, the server's with another process id in BackendKeyData (K, length 12)."""
-    client, _ = door.accept()
-    server = socket.create_connection((host, port))
-    threading.Thread(target=pump, args=(client, server), daemon=True).start()
-    while words := server.recv(65536):
-        head, key, tail = words.partition(b"K" + struct.pack("!i", 12))
-        client.sendall(head + key + (struct.pack("!i", 4_000_001) + tail[4:] if key else tail))
-    client.close()
+    """The client's words as they are, the server's with another process id in BackendKeyData (K, length 12)."""
+    with door.accept()[0] as client, socket.create_connection((host, port)) as server:
+        asking = threading.Thread(target=pump, args=(client, server))
+        asking.start()
+        while words := server.recv(65536):
+            head, key, tail = words.partition(b"K" + struct.pack("!i", 12))
+            client.sendall(head + key + (struct.pack("!i", 4_000_001) + tail[4:] if key else tail))
+        asking.join(10)
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
-    while words := source.recv(65536):
-        target.sendall(words)
-    target.close()
+def pump(client: socket.socket, server: socket.socket) -> None:
+    """Until the client hangs up; the server is told so, and hangs up too."""
+    while words := client.recv(65536):
+        server.sendall(words)
+    server.shutdown(socket.SHUT_WR)

@@ -9,11 +9,11 @@ from convalloc.prepared import Statement
 from conversations import allocation, lifecycle
 from conversations.errors import CapacityExceeded
 from conversations.models import Assignment
-from operators import presence
+from operators import desk, presence
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Cast, assemble
-from tests.races.crowd import acting, together
+from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
 
 
 def rush(cast: Cast, calls: int) -> list[Any]:
@@ -45,6 +45,13 @@ def limit(cast: Cast, capacity: int) -> None:
         Operator.objects.filter(pk=cast.otto.pk).update(capacity=capacity)
 
 
+def without_lock(operator_id: int) -> Any:
+    """presence.lock, but it locks nothing."""
+    row = presence.status_of(operator_id)
+    row.operator = Operator.objects.select_related("tenant").get(pk=operator_id)
+    return row
+
+
 @pytest.mark.parametrize("capacity", [1, 2, 5])
 def test_nobody_ever_holds_more_than_allowed(committed: None, capacity: int) -> None:
     cast = assemble()
@@ -59,12 +66,7 @@ def test_nobody_ever_holds_more_than_allowed(committed: None, capacity: int) -> 
 
 
 def test_control_without_the_operators_lock_more_is_held_than_allowed(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unlocked(operator_id: int) -> Any:
-        row = presence.status_of(operator_id)
-        row.operator = Operator.objects.select_related("tenant").get(pk=operator_id)
-        return row
-
-    monkeypatch.setattr(presence, "lock", unlocked)
+    monkeypatch.setattr(presence, "lock", without_lock)
     monkeypatch.setattr(presence, "LOCK", Statement("SELECT 1"))
     most = 0
     for _ in range(5):
@@ -74,3 +76,35 @@ def test_control_without_the_operators_lock_more_is_held_than_allowed(committed:
         most = max(most, held(cast))
 
     assert most > 1
+
+
+def test_a_new_limit_waits_for_the_hand_out_that_is_under_way_and_refuses_the_next(committed: None) -> None:
+    cast = assemble()
+    first, second = cast.conversation(), cast.conversation()
+
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, first.pk)
+        lowered = Call(acting(cast.tenant.pk, desk.limit, cast.otto.pk, own=0, inboxes={cast.support.pk: 0}))
+        until_waiting(lowered)
+    assert lowered.done() == cast.otto
+
+    with pytest.raises(CapacityExceeded):
+        acting(cast.tenant.pk, allocation.claim, cast.otto.pk, second.pk)()
+    assert held(cast) == 1
+
+
+def test_control_without_the_operators_lock_a_hand_out_commits_beyond_a_limit_that_stands(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = assemble()
+    row = cast.conversation()
+
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, row.pk)
+        monkeypatch.setattr(presence, "lock", without_lock)
+        lowered = Call(acting(cast.tenant.pk, desk.limit, cast.otto.pk, own=0))
+        waits_or_ends(lowered)
+        stood_before_the_commit = lowered.is_done
+
+    assert stood_before_the_commit
+    assert lowered.done() == cast.otto

@@ -42,6 +42,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
+        insert("ticks", specimen("ticks", cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
         Conversation.objects.filter(pk=conversation.pk).update(state="ALLOCATED", assigned_operator=cast.olga)
@@ -67,6 +68,10 @@ def event(cast: Cast) -> Row:
         "after": Jsonb({}),
         "request_id": "",
     }
+
+
+def tick(cast: Cast) -> Row:
+    return {"task": f"task {next(_numbers)}", "began_at": timezone.now()}
 
 
 def operator(cast: Cast) -> Row:
@@ -150,6 +155,7 @@ def conversation_label(cast: Cast, of: Conversation | None = None, label_id: int
 MAKERS = {
     "inboxes": inbox,
     "events": event,
+    "ticks": tick,
     "operators": operator,
     "operator_status": operator_status,
     "presence_periods": presence_period,

@@ -1,12 +1,9 @@
 """The system checks go red: on a model without walls, on a table without one, on a role that climbs, on a header believed."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +16,7 @@ from psycopg import sql
 
 from tenants import checks
 from tenants.models import Inbox, OwnedForeignKey, TenantOwned
+from tests.servers import as_role, superuser
 from tests.tenants.specimens import OWNED_TABLES
 
 
@@ -34,18 +32,6 @@ def check_deploy(**environment: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
-
-
-def as_role(role: str, password: str) -> str:
-    """The runtime database's URL for another role."""
-    url = urlsplit(os.environ["DATABASE_URL"])
-    return url._replace(netloc=f"{role}:{password}@{url.hostname}:{url.port}").geturl()
-
-
-def superuser() -> str:
-    """The URL of the superuser of the tests' own server."""
-    passwords = json.loads((Path(os.environ["EMBEDDED_DIR"]) / "postgres" / "passwords.json").read_text())
-    return as_role("postgres", passwords["postgres"])
 
 
 def faults(model: type[models.Model]) -> list[str]:

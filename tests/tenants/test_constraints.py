@@ -26,6 +26,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "conversations_version_check": ("conversations", {"version": -1}),
     "grace_ends_with_a_reason": ("grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": None}),
     "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
+    "inbox_grace_range": ("inboxes", {"grace_period_minutes": 0}),
     "label_color_is_rrggbb": ("labels", {"color": "#33669g"}),
     "label_has_a_name": ("labels", {"name": ""}),
     "operator_inbox_subscriptions_capacity_check": ("operator_inbox_subscriptions", {"capacity": -1}),
@@ -56,6 +57,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
 }
 # Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
 IMPLIED = {
+    "inboxes_grace_period_minutes_check": "inbox_grace_range",
     "operators_capacity_check": "operator_capacity_range",
     "tenants_cooldown_minutes_check": "tenant_cooldown_range",
     "tenants_lease_seconds_check": "tenant_lease_range",
@@ -72,6 +74,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
     ("grace_ends_with_a_reason", "grace_period_assignments", {"end_reason": "expired"}),
     ("grace_ends_with_a_reason", "grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": "boredom"}),
     ("resolved_exactly_with_a_time", "conversations", {"state": "QUEUED", "resolved_at": LONG_AGO}),
+    ("inbox_grace_range", "inboxes", {"grace_period_minutes": 10_081}),
     ("label_color_is_rrggbb", "labels", {"color": "336699"}),
     ("tenant_delay_cap_range", "tenants", {"delay_cap_minutes": 0}),
     ("tenant_grace_range", "tenants", {"grace_period_minutes": 10_081}),
@@ -91,6 +94,7 @@ UNIQUE: dict[str, tuple[str, list[str]]] = {
     "one_open_grace_period": ("grace_period_assignments", ["tenant_id", "assignment_id"]),
     "one_open_presence_period": ("presence_periods", ["tenant_id", "operator_id"]),
     "one_status_per_operator": ("operator_status", ["tenant_id", "operator_id"]),
+    "one_tick_row_per_task": ("ticks", ["tenant_id", "task"]),
     "operator_id_alone": ("operators", ["id"]),
     "operators_email_key": ("operators", ["email"]),
     "subscription_once": ("operator_inbox_subscriptions", ["tenant_id", "operator_id", "inbox_id"]),

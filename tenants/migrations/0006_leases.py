@@ -5,7 +5,7 @@ from tenants import walls
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0003_ranking_progress"),
+        ("tenants", "0005_ticks"),
     ]
 
     operations = [

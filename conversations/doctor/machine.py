@@ -1,0 +1,128 @@
+"""What the house stands on: the database and who we are there, the broker, the worker, the beat. Each with what to do."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from celery import Celery
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
+
+from convalloc import clock
+from conversations.doctor.findings import Finding, Verdict
+from tenants import checks, ticks
+
+OLDEST_SERVER = 15
+PATIENCE_SECONDS = 2  # for a worker's answer: longer than a turn of its loop, shorter than a person's
+LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
+
+
+def examine(app: Celery) -> Iterator[Finding]:
+    """A finding for each part, from the ground up. Without a database it ends with that."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_user, current_database(), current_setting('server_version_num')::int / 10000")
+            role, database, version = cursor.fetchone()
+    except (DatabaseError, ImproperlyConfigured) as problem:
+        reason = str(problem).strip().splitlines()[0]
+        yield Finding("database", FAIL, reason, "Start PostgreSQL, and see DATABASE_URL. Everything waits for it, and nothing is lost.")
+        return
+    yield Finding("database", OK, f"PostgreSQL {version}, database {database}, as the role {role}")
+    if version < OLDEST_SERVER:
+        yield Finding("version", FAIL, f"PostgreSQL {version} is older than {OLDEST_SERVER}", f"Upgrade it to {OLDEST_SERVER} or newer.")
+    unapplied = _unapplied()
+    yield unapplied
+    yield from (_role(role), _walls(), _limits(role))
+    yield from (_broker(app), _worker(app))
+    if unapplied.is_fine:
+        yield from _beat(app)
+
+
+def _unapplied() -> Finding:
+    loader = MigrationLoader(connection)
+    missing = sorted(f"{app}.{name}" for app, name in loader.disk_migrations.keys() - loader.applied_migrations.keys())
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        return Finding("migrations", FAIL, f"{len(missing)} are not applied: {named}", "Run `manage.py migrate`, as the owner.")
+    return Finding("migrations", OK, "all are applied")
+
+
+def _role(role: str) -> Finding:
+    faults = checks.the_runtime_role_cannot_climb(None)
+    if faults:
+        return Finding("role", FAIL, str(faults[0].msg), str(faults[0].hint))
+    return Finding("role", OK, f"{role} owns nothing, and cannot bypass row level security")
+
+
+def _walls() -> Finding:
+    with connection.cursor() as cursor:
+        faults = list(checks.missing_walls(cursor))
+    if faults:
+        advice = "One tenant may see another's rows. Compare with a database that is freshly migrated, and put the policy back."
+        return Finding("walls", FAIL, " ".join(fault.msg for fault in faults), advice)
+    return Finding("walls", OK, "every table of a tenant has its policy, ENABLEd and FORCEd")
+
+
+def _limits(role: str) -> Finding:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name = ANY (%s)", [list(LIMITS)])
+        milliseconds = dict(cursor.fetchall())
+    if endless := [name for name in LIMITS if not milliseconds[name]]:
+        advice = f"ALTER ROLE {role} SET … as convalloc/embedded/roles.sql does: else one stuck worker can hold everybody up for ever."
+        return Finding("limits", WARN, f"the role {role} has no {', '.join(endless)}", advice)
+    return Finding("limits", OK, ", ".join(f"{name} {milliseconds[name] / 1000:g} s" for name in LIMITS))
+
+
+def _broker(app: Celery) -> Finding:
+    advice = (
+        "Start Valkey, and see REDIS_URL. Nothing is lost and the API works on, but nobody rings the bell:"
+        " `manage.py expire_grace_periods --loop` ends grace meanwhile."
+    )
+    if not settings.REDIS_URL:
+        return Finding("broker", FAIL, "REDIS_URL names none", advice)
+    try:
+        _reach(app)
+    except Exception as problem:  # each transport has its own kinds
+        return Finding("broker", FAIL, f"it does not answer: {problem}", advice)
+    return Finding("broker", OK, "it answers")
+
+
+def _worker(app: Celery) -> Finding:
+    try:
+        _reach(app)
+        names = sorted(name for answer in app.control.ping(timeout=PATIENCE_SECONDS) or () for name in answer)
+    except Exception:  # the broker's finding tells it
+        return Finding("worker", WARN, "cannot be asked without a broker", "See the broker.")
+    if names:
+        return Finding("worker", OK, f"{len(names)} answer: {', '.join(names)}")
+    advice = "Start one: celery -A convalloc worker. One that is busy may be late to answer; the last ticks tell."
+    return Finding("worker", WARN, f"none answered within {PATIENCE_SECONDS} s", advice)
+
+
+def _reach(app: Celery) -> None:
+    with app.connection_for_write(connect_timeout=PATIENCE_SECONDS) as broker:
+        broker.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_SECONDS)
+
+
+def _beat(app: Celery) -> Iterator[Finding]:
+    now = clock.now()
+    for entry in app.conf.beat_schedule.values():
+        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), timedelta(seconds=entry["schedule"]))
+
+
+def _tick(tick: ticks.LastTick, period: timedelta) -> Finding:
+    """A tick that ended within two periods is as it should be; one that is late by five will hardly come by itself."""
+    name = f"tick {tick.task}"
+    advice = "See the beat (celery -A convalloc beat), the worker and its log: the same work by hand is a command of manage.py."
+    if tick.ended is None:
+        happened = f"began {_spell(tick.began)} ago and never ended" if tick.began else "never happened"
+        return Finding(name, FAIL, happened, f"{advice} On a new installation the first comes within a minute.")
+    verdict = OK if tick.ended <= 2 * period else WARN if tick.ended <= 5 * period else FAIL
+    return Finding(name, verdict, f"ended {_spell(tick.ended)} ago", advice)
+
+
+def _spell(age: timedelta) -> str:
+    seconds = max(0, round(age.total_seconds()))
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

@@ -1,0 +1,68 @@
+"""The beat's own log: when each of its tasks last began and ended, and what it counted. It belongs to the platform.
+
+A doubled beat does the work once: of those who want to begin, one statement lets one through. Correctness does not rest
+on it, every task may run at any time and as often as it likes; but neither work nor locks are spent twice.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from tenants import isolation
+from tenants.models import PLATFORM_TENANT_ID, Tick
+
+# A tick that begins sooner than this after the last one is a double. Half, because a beat is never punctual to the second.
+# A tick that died leaves a beginning without an end, which is older than this when the beat rings again.
+APART = f"interval '{settings.TICK_SECONDS / 2} seconds'"
+# Compare and set: whoever waits here for a neighbour's insert or update, compares with what that one has written. A beginning
+# in the future, where the database's clock was set back, holds nobody up.
+BEGIN = f"""
+    INSERT INTO ticks AS t (tenant_id, task, began_at) VALUES (%(tenant_id)s, %(task)s, statement_timestamp())
+    ON CONFLICT (tenant_id, task) DO UPDATE SET began_at = excluded.began_at
+     WHERE t.began_at NOT BETWEEN excluded.began_at - {APART} AND excluded.began_at + {APART}
+    RETURNING t.id
+"""
+
+
+class LastTick(NamedTuple):
+    """The last tick of a task: how long ago it began and ended, on the database's clock; None: it never did."""
+
+    task: str
+    began: timedelta | None = None
+    ended: timedelta | None = None
+
+
+def once(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """Do the work of a tick, unless one began a moment ago; what it counted, nothing when it was left out.
+
+    Outside a transaction: the beginning is committed before the work, and survives its failure.
+    """
+    if not _begin(task):
+        return {}
+    counts = work()
+    _end(task, counts)
+    return counts
+
+
+def last(task: str, now: datetime) -> LastTick:
+    """When a task was last at work."""
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        row = Tick.objects.filter(task=task).first()
+    if row is None:
+        return LastTick(task)
+    return LastTick(task, now - row.began_at, now - row.ended_at if row.ended_at else None)
+
+
+def _begin(task: str) -> bool:
+    with isolation.act_as(PLATFORM_TENANT_ID), connection.cursor() as cursor:
+        cursor.execute(BEGIN, {"tenant_id": PLATFORM_TENANT_ID, "task": task})
+        return cursor.fetchone() is not None
+
+
+def _end(task: str, counts: dict[str, int]) -> None:
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.filter(task=task).update(ended_at=Now(), counts=counts)

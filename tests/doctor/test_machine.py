@@ -1,0 +1,156 @@
+"""What the house stands on: each part is seen missing, with what to do about it."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from convalloc.celery import app
+from conversations import tasks
+from conversations.doctor import machine
+from conversations.doctor.findings import Finding, Verdict
+from tenants import isolation
+from tenants.models import PLATFORM_TENANT_ID, Tick
+from tests.servers import as_role, superuser
+
+TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks")
+
+
+def examined() -> dict[str, Finding]:
+    return {finding.name: finding for finding in machine.examine(app)}
+
+
+def doctor_elsewhere(**environment: str) -> tuple[int, dict[str, Any]]:
+    """The command in a process with another environment: its exit code, and the machine's findings."""
+    command = [sys.executable, "manage.py", "doctor", "--json"]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, {finding["name"]: finding for finding in json.loads(done.stdout)["machine"]}
+
+
+def as_owner(statement: str) -> None:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        owner.execute(statement.encode())
+
+
+def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(committed: None) -> None:
+    found = examined()
+
+    assert list(found) == ["database", "migrations", "role", "walls", "limits", "broker", "worker", *(f"tick {name}" for name in TASKS)]
+    assert {name for name, finding in found.items() if not finding.is_fine} == {"worker", *(f"tick {name}" for name in TASKS)}
+    assert "as the role convalloc_app" in found["database"].message
+    assert found["worker"].verdict == Verdict.WARN
+    assert "celery -A convalloc worker" in found["worker"].advice
+
+
+@pytest.mark.parametrize(
+    ("ago", "verdict"),
+    [(timedelta(seconds=90), Verdict.OK), (timedelta(minutes=3), Verdict.WARN), (timedelta(minutes=10), Verdict.FAIL)],
+)
+def test_the_last_tick_says_how_old_it_is(ago: timedelta, verdict: Verdict, db: None) -> None:
+    tasks.keep_ranks()
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.update(began_at=Now() - ago, ended_at=Now() - ago)
+
+    found = examined()
+
+    assert found["tick keep_ranks"].verdict == verdict
+    assert found["tick expire_grace_periods"].message == "never happened"
+
+
+def test_a_tick_that_never_ended_is_a_failure_whenever_it_began(db: None) -> None:
+    tasks.keep_ranks()
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.update(ended_at=None)
+
+    finding = examined()["tick keep_ranks"]
+
+    assert finding.verdict == Verdict.FAIL
+    assert "never ended" in finding.message
+
+
+def test_a_role_that_waits_for_ever_is_a_warning(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = 0")
+
+    finding = examined()["limits"]
+
+    assert finding.verdict == Verdict.WARN
+    assert "lock_timeout" in finding.message
+    assert "statement_timeout" not in finding.message
+
+
+def test_a_table_without_its_wall_is_a_failure(committed: None) -> None:
+    as_owner("ALTER TABLE labels NO FORCE ROW LEVEL SECURITY")
+    try:
+        finding = examined()["walls"]
+    finally:
+        as_owner("ALTER TABLE labels FORCE ROW LEVEL SECURITY")
+
+    assert finding.verdict == Verdict.FAIL
+    assert "labels" in finding.message
+    assert examined()["walls"].is_fine
+
+
+def test_a_migration_that_is_missing_is_a_failure_and_the_data_is_not_looked_at(committed: None) -> None:
+    last = "app = 'conversations' AND name = '0005_room_for_a_queue'"
+    as_owner(f"UPDATE django_migrations SET app = 'elsewhere' WHERE {last}")
+    try:
+        found = examined()
+        code, _ = doctor_elsewhere()
+    finally:
+        as_owner(f"UPDATE django_migrations SET app = 'conversations' WHERE {last.replace('conversations', 'elsewhere')}")
+
+    assert found["migrations"].verdict == Verdict.FAIL
+    assert "conversations.0005_room_for_a_queue" in found["migrations"].message
+    assert not any(name.startswith("tick") for name in found)
+    assert code == 2
+
+
+def test_a_server_that_is_too_old_is_a_failure(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "OLDEST_SERVER", 99)
+
+    assert examined()["version"].verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize("who", ["the owner", "a superuser"])
+def test_a_role_that_can_bypass_the_policies_is_a_failure(who: str, committed: None) -> None:
+    url = os.environ["DATABASE_OWNER_URL"] if who == "the owner" else superuser()
+
+    code, found = doctor_elsewhere(DATABASE_URL=url)
+
+    assert code == 2
+    assert found["role"]["verdict"] == "FAIL"
+    assert "convalloc/embedded/roles.sql" in found["role"]["advice"]
+
+
+def test_a_database_that_is_away_is_a_failure_and_the_rest_is_not_asked(committed: None) -> None:
+    code, found = doctor_elsewhere(DATABASE_URL=as_role("convalloc_app", "wrong"))
+
+    assert code == 2
+    assert list(found) == ["database"]
+    assert found["database"]["verdict"] == "FAIL"
+    assert "DATABASE_URL" in found["database"]["advice"]
+
+
+def test_a_broker_that_is_away_is_a_failure_that_says_what_to_do_meanwhile(committed: None) -> None:
+    code, found = doctor_elsewhere(REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert code == 2
+    assert found["broker"]["verdict"] == "FAIL"
+    assert "expire_grace_periods --loop" in found["broker"]["advice"]
+    assert found["worker"]["message"] == "cannot be asked without a broker"
+
+
+def test_no_broker_at_all_is_a_failure(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "REDIS_URL", "")
+
+    assert examined()["broker"].message == "REDIS_URL names none"

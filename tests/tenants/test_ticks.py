@@ -1,0 +1,132 @@
+"""The beat's log: a doubled beat does the work once, a tick that died blocks nothing, and nobody's clock but the database's counts."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+
+from conversations import allocation, expiry, grace, tasks
+from conversations.models import GracePeriod
+from operators.models import Status
+from tenants import isolation, ticks
+from tenants.models import PLATFORM_TENANT_ID, Tick
+from tests.conftest import assemble
+from tests.races.crowd import together
+
+WITHOUT_COMPARING = ticks.BEGIN.replace("NOT BETWEEN", "IS NOT NULL OR t.began_at BETWEEN")
+
+
+class Work:
+    """Something to do, which counts how often it was done."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> dict[str, int]:
+        self.times += 1
+        return {"done": self.times}
+
+
+def row() -> Tick:
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        return Tick.objects.get()
+
+
+def age(**by: float) -> None:
+    """As if the tick had begun so much earlier."""
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.update(began_at=Tick.objects.get().began_at - timedelta(**by))
+
+
+def die() -> dict[str, int]:
+    raise KeyError("killed in the middle")
+
+
+def test_a_tick_writes_down_when_it_began_and_ended_and_what_it_counted(db: None) -> None:
+    assert ticks.once("sweep", Work()) == {"done": 1}
+
+    written = row()
+    assert (written.task, written.counts) == ("sweep", {"done": 1})
+    assert written.ended_at is not None
+    assert written.began_at <= written.ended_at
+
+
+def test_a_second_ring_within_half_a_period_does_nothing_and_the_next_one_does_the_work(db: None) -> None:
+    work = Work()
+    ticks.once("sweep", work)
+
+    assert ticks.once("sweep", work) == {}
+    age(seconds=settings.TICK_SECONDS / 2 - 5)
+    assert ticks.once("sweep", work) == {}
+    age(seconds=10)
+    assert ticks.once("sweep", work) == {"done": 2}
+
+    assert row().counts == {"done": 2}
+
+
+def test_tasks_do_not_stand_in_each_others_way(db: None) -> None:
+    assert ticks.once("sweep", Work()) == ticks.once("mop", Work()) == {"done": 1}
+
+
+def test_a_tick_that_died_blocks_nothing_when_the_beat_rings_again(db: None) -> None:
+    with pytest.raises(KeyError):
+        ticks.once("sweep", die)
+    assert row().ended_at is None
+    age(seconds=settings.TICK_SECONDS)
+
+    assert ticks.once("sweep", Work()) == {"done": 1}
+
+
+def test_a_tick_that_died_leaves_the_end_of_the_one_before(db: None) -> None:
+    ticks.once("sweep", Work())
+    ended_at = row().ended_at
+    age(seconds=settings.TICK_SECONDS)
+
+    with pytest.raises(KeyError):
+        ticks.once("sweep", die)
+
+    assert row().ended_at == ended_at
+
+
+def test_a_database_whose_clock_was_set_back_goes_on_at_once(db: None) -> None:
+    ticks.once("sweep", Work())
+    age(hours=-1)
+
+    assert ticks.once("sweep", Work()) == {"done": 1}
+
+
+def rounds_of_eight_beats(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What eight workers, who got the same tick at the same instant, did about a conversation that is due."""
+    cast, counted = assemble(), list[str]()
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, cast.conversation().pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
+    expire_due = expiry.expire_due
+
+    def counting() -> expiry.Counts:
+        counted.append("a round")
+        return expire_due()
+
+    monkeypatch.setattr(expiry, "expire_due", counting)
+
+    outcomes = together([tasks.expire_grace_periods] * 8)
+
+    assert sum(outcome.get("released", 0) for outcome in outcomes) == 1, outcomes
+    return counted
+
+
+@pytest.mark.parametrize("begun_before", [False, True])
+def test_of_eight_doubled_beats_one_does_the_work(begun_before: bool, committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if begun_before:
+        tasks.expire_grace_periods()
+        age(seconds=settings.TICK_SECONDS)
+
+    assert rounds_of_eight_beats(monkeypatch) == ["a round"]
+
+
+def test_without_comparing_every_one_does_it(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control."""
+    monkeypatch.setattr(ticks, "BEGIN", WITHOUT_COMPARING)
+
+    assert len(rounds_of_eight_beats(monkeypatch)) == 8
