@@ -20,41 +20,55 @@ from tenants.models import Tenant
 
 (ALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "allocate")
 COLUMNS = [field.attname for field in Conversation._meta.concrete_fields]
-# What `allocate_next` does where nobody is in the way.
-HAND_OUT = Statement(f"""
+BATCH = 100  # most conversations of one request
+HELD = """(SELECT count(*) FROM conversations h
+                 WHERE h.tenant_id = s.tenant_id AND h.assigned_operator_id = s.operator_id AND h.state = 'ALLOCATED')"""
+LIMIT = "coalesce(o.capacity, t.operator_capacity)"
+# Limits at single inboxes are counted one conversation at a time: a batch that meets one goes the long way.
+ROOM = f"CASE WHEN {LIMIT} IS NULL THEN %(count)s::bigint ELSE least(%(count)s, {LIMIT} - {HELD}) END"
+UNLIMITED_SEATS = """
+           AND NOT EXISTS (SELECT FROM operator_inbox_subscriptions l
+                            WHERE l.tenant_id = s.tenant_id AND l.operator_id = s.operator_id AND l.capacity IS NOT NULL)"""
+
+
+def _hand_out_sql(look: int, most: str, room: str, only_where: str) -> str:
+    """What `allocate_next` does where nobody is in the way, for up to `most` conversations, best first."""
+    return f"""
     WITH target AS MATERIALIZED (
-        SELECT clock_timestamp() AS now
+        SELECT clock_timestamp() AS now, {room} AS room
           FROM operator_status s
           JOIN operators o ON o.tenant_id = s.tenant_id AND o.id = s.operator_id
           JOIN tenants t ON t.id = s.tenant_id
          WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND s.status = 'AVAILABLE' AND o.is_active
-           AND (coalesce(o.capacity, t.operator_capacity) IS NULL OR coalesce(o.capacity, t.operator_capacity) > (
-                SELECT count(*) FROM conversations h
-                 WHERE h.tenant_id = s.tenant_id AND h.assigned_operator_id = s.operator_id AND h.state = 'ALLOCATED'))
+           AND ({LIMIT} IS NULL OR {LIMIT} > {HELD}){only_where}
     ), picked AS MATERIALIZED (
-        SELECT best.id FROM target CROSS JOIN LATERAL (
-            {queue.pick_sql("statement_timestamp()", queue.FIRST_LOOK, "SKIP LOCKED", queue.NOT_COOLING)}) best
+        SELECT best.id, row_number() OVER () AS place FROM target CROSS JOIN LATERAL (
+            {queue.pick_sql("statement_timestamp()", look, "SKIP LOCKED", queue.NOT_COOLING, most)}) best
     ), taken AS (
         UPDATE conversations c
            SET state = '{ALLOCATE.enters}', assigned_operator_id = %(operator_id)s, version = c.version + 1, updated_at = target.now
           FROM picked p CROSS JOIN target WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{ALLOCATE.leaves}'
-        RETURNING c.*, target.now
+        RETURNING c.*, target.now, p.place
     ), started AS (
         INSERT INTO assignments (tenant_id, conversation_id, operator_id, source, started_at, score_at_start, waited_seconds_at_start)
         SELECT tenant_id, id, assigned_operator_id, '{lifecycle.SOURCE[ALLOCATE.act]}', now,
                {NAMED.score(NAMED.effective("credit", "waits_from", "now"))}, greatest(0, extract(epoch FROM now - waits_from)) FROM taken
     ), told AS ({
-    eventlog.append_sql(
-        f"'conversation.{ALLOCATE.event}'",
-        "conversation",
-        subject_id="id",
-        before=lifecycle.CHANGED.format(state=ALLOCATE.leaves, holder="NULL::bigint", version="version - 1"),
-        after=lifecycle.CHANGED.format(state=ALLOCATE.enters, holder="assigned_operator_id", version="version"),
-        rows="taken",
-    )
-})
-    SELECT {", ".join(COLUMNS)} FROM taken
-""")
+        eventlog.append_sql(
+            f"'conversation.{ALLOCATE.event}'",
+            "conversation",
+            subject_id="id",
+            before=lifecycle.CHANGED.format(state=ALLOCATE.leaves, holder="NULL::bigint", version="version - 1"),
+            after=lifecycle.CHANGED.format(state=ALLOCATE.enters, holder="assigned_operator_id", version="version"),
+            rows="taken",
+        )
+    })
+    SELECT {", ".join(COLUMNS)} FROM taken ORDER BY place
+"""
+
+
+HAND_OUT = Statement(_hand_out_sql(queue.FIRST_LOOK, "1", "1", ""))
+HAND_OUT_MANY = Statement(_hand_out_sql(BATCH, "room", ROOM, UNLIMITED_SEATS))
 
 
 def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Conversation | None:
@@ -64,9 +78,8 @@ def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Con
 
     Raises Missing, OperatorDisabled, OperatorNotAvailable, CapacityExceeded, QueueBusy.
     """
-    conversation = _hand_out(operator_id, tenant)
-    if conversation is not None:
-        return conversation
+    if at_once := _hand_out(operator_id, tenant):
+        return at_once[0]
 
     target = presence.lock(operator_id)
     lifecycle.refuse_absent(target)
@@ -77,25 +90,27 @@ def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Con
     return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
 
 
-def _hand_out(operator_id: int, tenant: Tenant) -> Conversation | None:
-    """As `allocate_next`, but None also for every reason not to: then the long way finds out which, and waits where it must."""
+def _hand_out(operator_id: int, tenant: Tenant, count: int = 1) -> list[Conversation]:
+    """As `allocate_many`, but nothing also for every reason not to: then the long way finds out which, and waits where it must."""
+    statement = HAND_OUT if count == 1 else HAND_OUT_MANY
     # The operator's lock is a statement of its own: the next one's snapshot is then younger than the wait for it, and so are
     # status, capacity and what is held. The savepoint lets go of rows that a neighbour took since the snapshot: see queue.
-    at_once = f"SAVEPOINT hand_out; {queue.IN_ORDER}; {prepared.message(presence.LOCK, HAND_OUT)}; {queue.IN_ANY_WAY}"
+    at_once = f"SAVEPOINT hand_out; {queue.IN_ORDER}; {prepared.message(presence.LOCK, statement)}; {queue.IN_ANY_WAY}"
     with connection.cursor() as cursor:
-        cursor.execute(at_once, queue.asking(operator_id, tenant) | eventlog.origin())
-        taken = prepared.answer(cursor, HAND_OUT)
+        cursor.execute(at_once, queue.asking(operator_id, tenant) | eventlog.origin() | {"count": count})
+        taken = prepared.answer(cursor, statement)
         if not taken:
             cursor.execute("ROLLBACK TO SAVEPOINT hand_out")
-    return Conversation.from_db(connection.alias, list(taken[0]), list(taken[0].values())) if taken else None
+    return [Conversation.from_db(connection.alias, list(row), list(row.values())) for row in taken]
 
 
 def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversation]:
-    """As `allocate_next`, up to `count` times, best first, as far as the operator's capacity reaches. Raises as that, if it gave none.
+    """As `allocate_next`, up to `count`, best first, as far as the operator's capacity reaches. Raises as that, if it gave none.
 
-    Only the first waits for a neighbour: whoever holds one conversation and waits for any other, may wait in a circle.
+    All at once where nobody is in the way, the rest one by one. Only the first waits for a neighbour: whoever holds one
+    conversation and waits for any other, may wait in a circle.
     """
-    given: list[Conversation] = []
+    given = _hand_out(operator_id, tenant, count) if count > 1 else []
     while len(given) < count:
         try:
             conversation = allocate_next(operator_id, tenant, wait=not given)

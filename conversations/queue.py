@@ -84,7 +84,7 @@ PICK = """
     SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
      WHERE c.state = 'QUEUED'
      ORDER BY h.effective DESC, h.waits_from, h.id
-     LIMIT 1 FOR NO KEY UPDATE OF c {when_locked}
+     LIMIT {most} FOR NO KEY UPDATE OF c {when_locked}
 """
 # Where a conversation stands, of rows `c`, then `batch`, then `placed p`; the parameters are those of `placing`.
 WAITS_FROM = """CASE WHEN %(clock)s = 'waiting_since' THEN coalesce(c.waiting_since, c.last_message_at) ELSE c.last_message_at END"""
@@ -212,8 +212,8 @@ def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when
     return row
 
 
-def pick_sql(now: str, look: int, when_locked: str, eligible: str) -> str:
-    """PICK, for an instant in SQL, among the first so many of each head; its parameters are those of `asking`."""
+def pick_sql(now: str, look: int, when_locked: str, eligible: str, most: str = "1") -> str:
+    """PICK, for an instant in SQL, of `most` rows among the first so many of each head; its parameters are those of `asking`."""
     heads = HEADS.format(
         now=now,
         delay_cap=NAMED.delay_cap_interval,
@@ -222,7 +222,7 @@ def pick_sql(now: str, look: int, when_locked: str, eligible: str) -> str:
         eligible=eligible,
         look=look,
     )
-    return PICK.format(heads=heads, look=look, when_locked=when_locked)
+    return PICK.format(heads=heads, look=look, when_locked=when_locked, most=most)
 
 
 def asking(operator_id: int, tenant: Tenant) -> dict[str, Any]:

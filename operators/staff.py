@@ -3,14 +3,24 @@
 What becomes of the work of somebody whose account is closed is decided a floor above (conversations.grace.dismiss).
 """
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 from operators import presence
 from operators.errors import OwnRights
 from operators.models import Operator, Role
 from tenants import eventlog
 
-ACCOUNT = ("email", "name", "role", "is_active")  # how much they may hold is the affair of operators.desk
+
+class Account(TypedDict, total=False):
+    """What can be said of an account; how much they may hold is the affair of operators.desk."""
+
+    email: str
+    name: str
+    role: str
+    is_active: bool
+
+
+ACCOUNT = tuple(Account.__annotations__)
 
 
 def hire(email: str, *, password: str | None = None, name: str = "", role: str = Role.OPERATOR) -> Operator:
@@ -23,23 +33,25 @@ def hire(email: str, *, password: str | None = None, name: str = "", role: str =
     return operator
 
 
-def change(operator_id: int, *, by: Operator, **wished: Any) -> Operator:
+def change(operator_id: int, *, by: Operator, **wished: Unpack[Account]) -> Operator:
     """Another email, name or role, or an account closed or opened again. Under the operator's lock.
 
     Repeating what is changes nothing. Raises Missing, and OwnRights: nobody locks themselves out; a taken address as `hire`.
     """
     operator = _locked(operator_id)
-    wished = {name: value.lower() if name == "email" else value for name, value in wished.items()}
-    before = {name: getattr(operator, name) for name in ACCOUNT if getattr(operator, name) != wished.get(name, getattr(operator, name))}
-    if not before:
+    if "email" in wished:
+        wished["email"] = wished["email"].lower()
+    after = {name: value for name, value in wished.items() if getattr(operator, name) != value}
+    if not after:
         return operator
-    if by.pk == operator_id and before.keys() & {"role", "is_active"}:
+    if by.pk == operator_id and after.keys() & {"role", "is_active"}:
         raise OwnRights
 
-    for name in before:
-        setattr(operator, name, wished[name])
-    operator.save(update_fields=list(before))
-    eventlog.append("operator.changed", operator, before=before, after={name: wished[name] for name in before})
+    before = {name: getattr(operator, name) for name in after}
+    for name, value in after.items():
+        setattr(operator, name, value)
+    operator.save(update_fields=list(after))
+    eventlog.append("operator.changed", operator, before=before, after=after)
     return operator
 
 

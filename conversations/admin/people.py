@@ -274,7 +274,7 @@ def _without_own_limit() -> str:
 
 
 def _change_account(operator_id: int, data: dict[str, Any], by: Operator) -> None:
-    staff.change(operator_id, by=by, **{name: data[name] for name in ("email", "name", "role")})
+    staff.change(operator_id, by=by, email=data["email"], name=data["name"], role=data["role"])
     if data["is_active"]:
         staff.change(operator_id, by=by, is_active=True)
     else:

@@ -11,7 +11,7 @@ from convalloc.api.envelope import listing, success
 from convalloc.api.schema import documented
 from convalloc.errors import Missing
 from conversations import capacity, grace, statistics
-from conversations.api import bodies, shapes
+from conversations.api import bodies, people, shapes
 from conversations.grace import Release
 from operators import desk, presence
 from operators.api.doors import TenantDoor
@@ -25,18 +25,18 @@ class Operators(TenantDoor):
 
     basename = "operator"
 
-    @documented(shapes.OperatorRow, many=True)
+    @documented(people.OperatorRow, many=True)
     def list(self, request: Request) -> Response:
         """Everybody of the tenant, with status and number of conversations held."""
         return listing(statistics.of_operators())
 
-    @documented(shapes.OperatorStatus, refuses=(Missing,))
+    @documented(people.OperatorStatus, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def status(self, request: Request, pk: str) -> Response:
         """Whether an operator takes work."""
         return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
 
-    @documented(shapes.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing, RoleTooLow))
+    @documented(people.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing, RoleTooLow))
     @status.mapping.put
     def change_status(self, request: Request, pk: str) -> Response:
         """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it.
@@ -51,7 +51,7 @@ class Operators(TenantDoor):
         row = grace.change_status(operator_id, Status(wish["status"]), self.caller.tenant, reason=wish["reason"], release=release)
         return _status_answer(row, message="Operator status updated successfully")
 
-    @documented(shapes.OperatorStats, refuses=(Missing,))
+    @documented(people.OperatorStats, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def stats(self, request: Request, pk: str) -> Response:
         """What an operator holds and has resolved."""
@@ -64,17 +64,17 @@ class Operators(TenantDoor):
         operator_id = self.on_behalf_of(int(pk))
         return listing(statistics.of_inboxes(Inbox.objects.filter(pk__in=desk.inboxes_of(operator_id))))
 
-    @documented(shapes.OperatorCapacity, refuses=(Missing,))
+    @documented(people.OperatorCapacity, refuses=(Missing,))
     @action(detail=True, methods=["get"])
     def capacity(self, request: Request, pk: str) -> Response:
         """How much an operator may hold and holds, in all and of each inbox they answer at."""
         return success(capacity.of_operator(presence.find(self.on_behalf_of(int(pk)))))
 
     @documented(
-        shapes.OperatorCapacity,
+        people.OperatorCapacity,
         body=bodies.NewLimits,
         message="Limits changed successfully",
-        shows=shapes.LIMITED,
+        shows=people.LIMITED,
         refuses=(Missing, NotSubscribed),
     )
     @capacity.mapping.patch

@@ -17,7 +17,7 @@ from conversations.states import State
 from operators.models import Operator, Status
 from tenants import isolation
 from tests.conftest import Answer, assemble
-from tests.contract.routes import CONVERSATION, INBOX, LABEL, OPERATOR, ROUTES, Route, call
+from tests.contract.routes import CONVERSATION, GRACE, INBOX, LABEL, OPERATOR, ROUTES, Route, call
 from tests.races.crowd import PATIENCE_SECONDS
 from tests.races.over_http import Caller, callers, released, served
 from tests.races.test_acts import deadlocks
@@ -46,6 +46,7 @@ VARIED: dict[str, Words] = {
     "conversation-allocate": lambda luck: luck.choice([{}, {"count": 3}]),
     "conversation-manager-allocate": force,
     "conversation-reassign": force,
+    "operator-change-capacity": lambda luck: {"own_limit": luck.choice([None, 3, 10])},
     "label-create": lambda luck: {"name": f"word {luck.randrange(WORDS)}"},
     "label-update": lambda luck: {"name": f"word {luck.randrange(WORDS)}"},
     "tenant-change": lambda luck: luck.choice(
@@ -69,6 +70,7 @@ class Hunt:
         self.cast, self.enough = assemble(), enough
         self.people = [self.cast.olga, self.cast.otto, self.cast.operator(inboxes=[self.cast.sales]), self.cast.mia, self.cast.ada]
         self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(rows)]
+        self.graces = [1]
         self.labels = [self.cast.label(name=f"word {n}").pk for n in range(WORDS)]
         self.answers: Counter[tuple[str, str]] = Counter()
         self.problems: list[Exception] = []
@@ -112,6 +114,7 @@ class Hunt:
             OPERATOR: luck.choice(people).pk,
             INBOX: inbox.pk,
             LABEL: luck.choice(self.labels or [1]),
+            GRACE: luck.choice(self.graces),
         }
 
     def somebody(self, operation: str, luck: random.Random) -> Operator:
@@ -155,6 +158,7 @@ class Hunt:
         """For one grace period after another: together they would be locked against the order."""
         with isolation.act_as(self.cast.tenant.pk):
             opened = list(GracePeriod.objects.filter(ended_at__isnull=True))
+        self.graces = [period.pk for period in opened] or self.graces
         for period in opened:
             with isolation.act_as(self.cast.tenant.pk):
                 earlier = {"opened_at": period.opened_at - AN_HOUR, "expires_at": period.expires_at - AN_HOUR}

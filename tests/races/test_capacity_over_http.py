@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from operators import staff
+from operators.desk import limit
 from tenants import isolation
 from tenants.models import Event
 from tests.conftest import Answer, assemble
@@ -46,7 +46,7 @@ SAMPLE = """
     SELECT count(c.id), count(a.id), o.capacity, coalesce(max(handed.id), 0) > max(rule.since)
       FROM operators o
       CROSS JOIN LATERAL (SELECT coalesce(max(e.id), 0) AS since FROM events e
-                           WHERE e.subject_type = 'operator' AND e.subject_id = o.id AND e.kind = 'operator.changed') rule
+                           WHERE e.subject_type = 'operator' AND e.subject_id = o.id AND e.kind = 'operator.limits_changed') rule
       LEFT JOIN conversations c ON c.assigned_operator_id = o.id AND c.state = 'ALLOCATED'
       LEFT JOIN assignments a ON a.conversation_id = c.id AND a.operator_id = o.id AND a.ended_at IS NULL
       LEFT JOIN LATERAL (SELECT max(e.id) AS id FROM events e
@@ -64,7 +64,7 @@ class Desk:
         self.cast, self.enough = assemble(), enough
         with isolation.act_as(self.cast.tenant.pk):
             self.rows = [ConversationFactory.create(inbox=self.cast.support, minutes_ago=n).pk for n in range(60)]
-            staff.change(self.cast.otto.pk, by=self.cast.ada, capacity=HIGHEST_LIMIT)
+            limit(self.cast.otto.pk, own=HIGHEST_LIMIT)
         self.heard: Counter[str] = Counter()
         self.samples: Counter[str] = Counter()
         self.limits = 0
@@ -121,7 +121,7 @@ class Desk:
         luck = random.Random(3)
         while not self.over.wait(0.02):
             with isolation.act_as(self.cast.tenant.pk):
-                staff.change(self.cast.otto.pk, by=self.cast.ada, capacity=luck.randint(1, HIGHEST_LIMIT))
+                limit(self.cast.otto.pk, own=luck.randint(1, HIGHEST_LIMIT))
             self.limits += 1
         connection.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from conversations import allocation, expiry, grace, lifecycle, queue
 from conversations.models import Conversation
-from operators import staff
+from operators import desk
 from operators.models import Status
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
@@ -58,7 +58,7 @@ def another_waits(cast: Cast, row: Row) -> None:
 
 
 def otto_may_hold_one_of_two(cast: Cast, row: Row) -> None:
-    staff.change(cast.otto.pk, by=cast.ada, capacity=1)
+    desk.limit(cast.otto.pk, own=1)
     another_waits(cast, row)
 
 
@@ -246,8 +246,15 @@ def test_control_without_the_second_look_somebody_is_told_so(committed: None, mo
     assert any(end == ("Failed", "nothing waits", "QUEUED") for _, end, _ in orders(A_FAILURE_AND_AN_ALLOCATION, locking=True))
 
 
+def another_waits_and_two_may_hold_so_many_of_the_inbox(cast: Cast, row: Row) -> None:
+    another_waits(cast, row)
+    for operator in (cast.olga, cast.otto):  # which makes them take one by one
+        desk.limit(operator.pk, inboxes={cast.support.pk: 9})
+
+
+EACH_HOLDS_ONE = ("Olga", "Olga", "Otto", "Otto")
 TWO_BATCHES_FOR_TWO = Spec(
-    another_waits,
+    another_waits_and_two_may_hold_so_many_of_the_inbox,
     {"Olga": allocates_two("olga"), "Otto": allocates_two("otto")},
     {("1 given", "1 given", "Otto")},
 )
@@ -256,7 +263,7 @@ TWO_BATCHES_FOR_TWO = Spec(
 def test_two_batches_that_hold_one_each_do_not_wait_for_each_others(committed: None) -> None:
     scene = Scene(TWO_BATCHES_FOR_TWO)
 
-    run, _ = one_order(scene.stage(), ("Olga", "Otto"))
+    run, _ = one_order(scene.stage(), EACH_HOLDS_ONE)
 
     assert scene.end(run) in TWO_BATCHES_FOR_TWO.ends
     assert scene.broken() == ""
@@ -267,6 +274,6 @@ def test_control_a_batch_that_waits_while_it_holds_meets_another_in_a_deadlock(c
     monkeypatch.setattr(queue, "lock_best", lambda operator_id, tenant, wait: lock_best(operator_id, tenant))
     scene = Scene(TWO_BATCHES_FOR_TWO)
 
-    run, _ = one_order(scene.stage(), ("Olga", "Otto"))
+    run, _ = one_order(scene.stage(), EACH_HOLDS_ONE)
 
     assert "OperationalError" in scene.end(run)
