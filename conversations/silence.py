@@ -1,5 +1,6 @@
 """What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from conversations import grace
@@ -12,9 +13,10 @@ ROUND = 500  # operators that are looked for at a time
 
 
 class Counts(NamedTuple):
-    """How many operators were declared lost."""
+    """How many operators were declared lost; and how long the oldest of their leases had been over."""
 
     lost: int = 0
+    late_seconds: int = 0
 
 
 def declare_lost(limit: int = ROUND) -> Counts:
@@ -22,27 +24,30 @@ def declare_lost(limit: int = ROUND) -> Counts:
 
     Harmless to call twice, ten times, or at the same time from many workers.
     """
-    lost = 0
+    total = Counts()
 
     def visit(tenant_id: int) -> None:
-        nonlocal lost
+        nonlocal total
         found = limit
         while found >= limit:
             with isolation.act_as(tenant_id):
                 silent = leases.silent(limit)
             for operator_id in silent:
                 with isolation.act_as(tenant_id):
-                    lost += lose(operator_id)
+                    late = lose(operator_id)
+                if late is not None:
+                    total = Counts(total.lost + 1, max(total.late_seconds, int(late.total_seconds())))
             found = len(silent)
 
     rounds.visit(rounds.with_leases(), visit)
-    return Counts(lost)
+    return total
 
 
-def lose(operator_id: int) -> bool:
-    """Set one operator OFFLINE, unless they gave a sign of life, or left, meanwhile; whether it was done."""
-    if not leases.is_over(operator_id):
-        return False
+def lose(operator_id: int) -> timedelta | None:
+    """Set one operator OFFLINE, and tell how late; None: they gave a sign of life, or left, meanwhile."""
+    late = leases.over_since(operator_id)
+    if late is None:
+        return None
     tenant = Tenant.objects.get(pk=isolation.current_tenant_id())
     grace.change_status(operator_id, Status.OFFLINE, tenant, reason=leases.LOST)
-    return True
+    return late

@@ -5,25 +5,34 @@ this length, whichever came last. Nothing is written when the tenant's setting c
 no deadline that could be missing, or outlive its reason. What becomes of the lost is decided a floor above.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
 
+from convalloc import clock
+from convalloc.errors import Missing
 from operators import presence
-from operators.models import Status
-from tenants import isolation
+from operators.errors import OperatorOffline
+from operators.models import OperatorStatus, Status
+from tenants import eventlog, isolation
 
 LOST = "lost"  # the reason of the OFFLINE that follows
-EXPIRES_AT = "greatest(s.seen_at, s.last_status_change_at, t.leases_from) + t.lease_seconds * interval '1 second'"
+EXPIRES_AT = "(greatest(s.seen_at, s.last_status_change_at, t.leases_from) + t.lease_seconds * interval '1 second')"
 RENEW = f"""
     UPDATE operator_status s SET seen_at = clock_timestamp() FROM tenants t
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND s.status <> '{Status.OFFLINE}'
        AND t.id = s.tenant_id AND t.lease_seconds IS NOT NULL
     RETURNING s.operator_id, s.status, {EXPIRES_AT}
 """
+LOOK = f"""
+    SELECT s.operator_id, s.status, {EXPIRES_AT}, coalesce(p.reason, ''), s.last_status_change_at
+      FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
+      LEFT JOIN presence_periods p ON p.tenant_id = s.tenant_id AND p.operator_id = s.operator_id AND p.ended_at IS NULL
+     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s
+"""
 SILENT = f"""
-    SELECT s.operator_id FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
+    SELECT s.operator_id, statement_timestamp() - {EXPIRES_AT} FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
      WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {EXPIRES_AT} <= statement_timestamp()
        AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s)
      ORDER BY s.operator_id LIMIT %(limit)s
@@ -31,7 +40,7 @@ SILENT = f"""
 
 
 class Lease(NamedTuple):
-    """Until when an operator counts as there; None: there is no lease, because they are OFFLINE or the tenant has none."""
+    """Until when an operator counts as there; None: the tenant has no leases."""
 
     operator_id: int
     status: str
@@ -39,23 +48,37 @@ class Lease(NamedTuple):
 
 
 def renew(operator_id: int) -> Lease:
-    """A sign of life: one UPDATE, no event, no history. Nobody comes back from OFFLINE by it. Raises Missing."""
-    found = _ask(RENEW, operator_id=operator_id)
-    if found:
-        return Lease(*found[0])
-    row = presence.status_of(operator_id)
-    return Lease(row.operator_id, row.status, None)
+    """A sign of life: one UPDATE, no event, no history. Nobody comes back from OFFLINE by it. Raises Missing, OperatorOffline."""
+    if renewed := _ask(RENEW, operator_id=operator_id):
+        return Lease(*renewed[0])
+    found = _ask(LOOK, operator_id=operator_id)
+    if not found:
+        raise Missing(what="Operator")
+    id_, status, expires_at, reason, since = found[0]
+    if status == Status.OFFLINE:
+        raise OperatorOffline(operator_id=id_, reason=reason, since=clock.instant(since))
+    return Lease(id_, status, expires_at)
+
+
+def hear(row: OperatorStatus) -> None:
+    """Who sets the status that they have already, gives a sign of life by it, too. Under the operator's lock."""
+    if eventlog.origin()["actor_id"] == row.operator_id and row.operator.tenant.lease_seconds is not None:
+        _ask(RENEW, operator_id=row.operator_id)
 
 
 def silent(limit: int) -> list[int]:
     """Ids of up to `limit` operators whose lease is over, ascending; not locked."""
-    return [operator_id for (operator_id,) in _ask(SILENT, operator_id=None, limit=limit)]
+    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit)]
 
 
-def is_over(operator_id: int) -> bool:
-    """Whether the lease is over, looked at under the operator's lock: a sign of life that was committed first, counts."""
+def over_since(operator_id: int) -> timedelta | None:
+    """How long the lease has been over; None: it is not.
+
+    Looked at under the operator's lock: a sign of life that was committed first, counts.
+    """
     presence.hold_many([operator_id])
-    return bool(_ask(SILENT, operator_id=operator_id, limit=1))
+    found = _ask(SILENT, operator_id=operator_id, limit=1)
+    return found[0][1] if found else None
 
 
 def _ask(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:

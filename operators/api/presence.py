@@ -19,6 +19,7 @@ from convalloc.errors import Missing
 from operators import leases, timesheet
 from operators.api import shapes
 from operators.api.doors import TenantDoor
+from operators.errors import OperatorOffline
 from operators.timesheet import Place, Window
 
 # Where a walk stands, and the window that it is about, which would otherwise move on with the clock.
@@ -42,13 +43,14 @@ class Presence(TenantDoor):
         told = {"operator_id": operator_id, "from": asked.since, "to": asked.until, "seconds": sheet.seconds, "periods": sheet.periods}
         return success(told | {"next_cursor": cursor, "has_more": cursor is not None})
 
-    @documented(shapes.Lease, refuses=(Missing,))
+    @documented(shapes.Lease, refuses=(Missing, OperatorOffline))
     @action(detail=True, methods=["post"])
     def heartbeat(self, request: Request, pk: str) -> Response:
-        """A sign of life, which renews the lease. It brings nobody back from OFFLINE.
+        """A sign of life, which renews the lease. It brings nobody back from OFFLINE: that is a 409.
 
         Where the tenant has set `lease_seconds`, an operator who is silent for longer goes OFFLINE within a minute, with the reason
-        `lost`: what they hold has its grace period. Send it three times as often as the lease is long.
+        `lost`, and what they hold has its grace period. Send at least three a lease. The 409 `operator_offline` says why (`reason`)
+        and since when: stop sending, ask whoever sits there, and set the status; back in time, they keep their work.
         """
         return success(leases.renew(self.on_behalf_of(int(pk)))._asdict())
 

@@ -87,6 +87,6 @@ class Lease(Shape):
 
     operator_id = serializers.IntegerField()
     status = serializers.ChoiceField(choices=Status.choices)
-    lease_expires_at = serializers.DateTimeField(allow_null=True, help_text="null: OFFLINE, or the tenant has no leases.")
+    lease_expires_at = serializers.DateTimeField(allow_null=True, help_text="null: the tenant has no leases.")
 
     example = {"operator_id": 1, "status": "AVAILABLE", "lease_expires_at": NOON}

@@ -35,17 +35,22 @@ def test_renews_the_lease_from_now_on(cast: Cast, api: type[Api], status: str) -
         row = OperatorStatus.objects.get(operator_id=cast.olga.pk)
     assert row.seen_at is not None
     assert row.seen_at + timedelta(seconds=60) == renewed[1]
-    assert silence.declare_lost() == (0,)
+    assert silence.declare_lost() == silence.Counts()
 
 
-def test_brings_nobody_back_from_offline(cast: Cast, api: type[Api]) -> None:
-    with_leases(cast, 60)
-    api(cast.olga).put(f"/operators/{cast.olga.pk}/status", status="OFFLINE")
+@pytest.mark.parametrize("seconds", [60, None])
+def test_brings_nobody_back_from_offline_and_says_who_sent_them_there_and_since_when(
+    cast: Cast, api: type[Api], seconds: int | None
+) -> None:
+    with_leases(cast, seconds)
+    left = api(cast.mia).put(f"/operators/{cast.olga.pk}/status", status="OFFLINE", reason="fire drill")
 
     with witness.untouched(cast):
         answer = beat(api(cast.olga), cast)
 
-    assert answer.data == {"operator_id": cast.olga.pk, "status": "OFFLINE", "lease_expires_at": None}
+    since = left.data["status"]["last_status_change_at"]
+    assert (answer.status, answer.body["code"]) == (409, "operator_offline")
+    assert answer.body["details"] == {"operator_id": cast.olga.pk, "reason": "fire drill", "since": since}
 
 
 def test_without_leases_it_is_heard_and_changes_nothing(cast: Cast, api: type[Api]) -> None:
@@ -109,6 +114,6 @@ def test_whoever_was_lost_is_told_so_and_comes_back_by_saying_so(cast: Cast, api
     api(cast.olga).put(f"/operators/{cast.olga.pk}/status", status="AVAILABLE")
     back = beat(api(cast.olga), cast)
 
-    assert (lost.data["status"], lost.data["lease_expires_at"]) == ("OFFLINE", None)
+    assert (lost.status, lost.body["code"], lost.body["details"]["reason"]) == (409, "operator_offline", "lost")
     assert back.data["status"] == "AVAILABLE"
     assert back.data["lease_expires_at"] is not None

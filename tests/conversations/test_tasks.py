@@ -130,3 +130,16 @@ def test_a_task_answers_with_counts(db: None, task: str) -> None:
     counts = getattr(tasks, task)()
 
     assert set(counts.values()) == {0}
+
+
+@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods"])
+def test_a_task_that_has_deadlines_tells_how_late_it_was_with_the_oldest(committed: None, task: str) -> None:
+    cast = assemble()
+    overdue(cast)
+    with_leases(cast, 60)
+    silent_for(cast, cast.olga, 60 + 50 * 60)
+
+    getattr(tasks, task)()
+
+    late = ticks.last(task, clock.now()).late
+    assert timedelta(minutes=45) <= late < timedelta(minutes=52)

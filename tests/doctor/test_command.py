@@ -17,7 +17,10 @@ from tests.conftest import Cast, assemble
 from tests.conversations.test_tasks import WORKER, running, until
 from tests.doctor.conftest import break_it, doctor, found
 
-VANISHED = "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {}"
+VANISHED = (
+    "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {0};"
+    "UPDATE presence_periods SET status = 'OFFLINE' WHERE operator_id = {0} AND ended_at IS NULL"
+)
 
 
 @pytest.fixture

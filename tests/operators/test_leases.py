@@ -13,7 +13,7 @@ from conversations.models import Conversation, GracePeriod
 from conversations.silence import Counts
 from operators import leases, presence
 from operators.models import Operator, OperatorStatus, PresencePeriod, Status
-from tenants import isolation, tuning
+from tenants import eventlog, isolation, tuning
 from tenants.models import Event, Tenant
 from tests.conftest import Cast
 from tests.conversations import invariants
@@ -62,7 +62,7 @@ def test_who_is_silent_for_the_whole_lease_is_lost_and_their_work_is_in_grace(ca
     status(cast, cast.otto, was)
     silent_for(cast, cast.otto, 60)
 
-    assert silence.declare_lost() == Counts(lost=1)
+    assert silence.declare_lost().lost == 1
 
     assert is_(cast, cast.otto) == Status.OFFLINE
     assert cast.again(row).assigned_operator_id == cast.otto.pk
@@ -94,6 +94,41 @@ def test_whoever_comes_back_has_a_lease_from_then_on(cast: Cast) -> None:
 
     assert silence.declare_lost() == Counts()
     assert is_(cast, cast.otto) == Status.AVAILABLE
+
+
+def test_who_sets_the_status_that_they_have_already_is_heard(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+
+    with eventlog.caused_by(cast.otto.pk):
+        status(cast, cast.otto, Status.AVAILABLE)
+
+    assert silence.declare_lost() == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+
+
+def test_whom_a_manager_says_to_be_there_is_not_heard_by_that(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+
+    with eventlog.caused_by(cast.mia.pk):
+        status(cast, cast.otto, Status.AVAILABLE)
+
+    assert silence.declare_lost().lost == 1
+
+
+def test_who_was_lost_and_comes_back_in_time_keeps_the_work_for_good(cast: Cast) -> None:
+    with_leases(cast, 60)
+    row = held(cast, cast.otto)
+    silent_for(cast, cast.otto, 61)
+    silence.declare_lost()
+
+    status(cast, cast.otto, Status.AVAILABLE)
+
+    with isolation.act_as(cast.tenant.pk):
+        assert [period.end_reason for period in GracePeriod.objects.all()] == [GracePeriod.EndReason.RETURNED]
+    assert cast.again(row).assigned_operator_id == cast.otto.pk
+    invariants.assert_all(cast)
 
 
 def test_who_is_offline_is_not_lost_as_well(cast: Cast) -> None:
@@ -136,7 +171,7 @@ def test_saying_the_same_length_again_renews_nothing(cast: Cast) -> None:
     with isolation.act_as(cast.tenant.pk):
         tuning.tune(lease_seconds=60, name="another name")
 
-    assert silence.declare_lost() == Counts(lost=1)
+    assert silence.declare_lost().lost == 1
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 500])
@@ -145,8 +180,12 @@ def test_one_call_finds_all_in_every_tenant_in_rounds_of_any_size(cast: Cast, ne
         with_leases(tenant, 60)
         for person in people:
             silent_for(tenant, person, 61)
+    silent_for(cast, cast.olga, 90)
 
-    assert silence.declare_lost(limit) == Counts(lost=4)
+    counts = silence.declare_lost(limit)
+
+    assert counts.lost == 4
+    assert 30 <= counts.late_seconds < 90, "the oldest is Olga's"
 
     assert [is_(cast, person) for person in (cast.olga, cast.otto, cast.mia, cast.ada)] == ["OFFLINE"] * 3 + ["AVAILABLE"]
 
@@ -169,7 +208,7 @@ def test_a_neighbours_leases_are_their_own(cast: Cast, neighbours: Cast) -> None
     silent_for(cast, cast.otto, 100_000)
     silent_for(neighbours, neighbours.otto, 100_000)
 
-    assert silence.declare_lost() == Counts(lost=1)
+    assert silence.declare_lost().lost == 1
 
     assert (is_(cast, cast.otto), is_(neighbours, neighbours.otto)) == ("AVAILABLE", "OFFLINE")
 

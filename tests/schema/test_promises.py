@@ -32,6 +32,12 @@ def held(cast: Cast) -> Any:
     return row
 
 
+def offline(cast: Cast) -> Any:
+    """Olga, who has left."""
+    assert Api(cast.olga).put(f"/operators/{cast.olga.pk}/status", status="OFFLINE").status == 200
+    return cast.olga
+
+
 def pair(cast: Cast) -> dict[str, int]:
     """A conversation and a label of its inbox."""
     return {"conversation_id": cast.conversation().pk, "label_id": cast.label().pk}
@@ -315,6 +321,10 @@ REFUSED = [
                 {"conversation_id": cast.conversation().pk, "label_id": cast.label(inbox=cast.sales).pk},
             ),
         ),
+    ),
+    (
+        "operator_offline",
+        Call("POST", "/operators/{id}/heartbeat", lambda cast: (offline(cast), f"/operators/{cast.olga.pk}/heartbeat", None)),
     ),
     ("validation_failed", Call("GET", "/conversations", lambda cast: (cast.mia, "/conversations?limit=0", None))),
 ]
