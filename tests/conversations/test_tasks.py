@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from celery import current_app
 
+from convalloc import clock
 from convalloc.celery import app
 from conversations import allocation, grace, tasks
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Status
-from tenants import isolation
+from tenants import isolation, ticks
 from tenants.models import Event, Tenant
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
+from tests.operators.test_leases import silent_for, with_leases
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ["-m", "celery", "-A", "convalloc", "worker", "--pool", "solo", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]

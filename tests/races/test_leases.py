@@ -8,12 +8,12 @@ import pytest
 
 from convalloc.prepared import Statement
 from conversations import allocation, grace, silence
-from conversations.models import GracePeriod
+from conversations.models import Conversation, GracePeriod
 from conversations.silence import Counts
 from operators import leases, presence
 from operators.errors import OperatorOffline
-from operators.models import PresencePeriod, Status
-from tenants import isolation
+from operators.models import OperatorStatus, PresencePeriod, Status
+from tenants import eventlog, isolation
 from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
@@ -80,6 +80,64 @@ def test_a_sign_of_life_after_the_tick_finds_them_offline(committed: None) -> No
     assert isinstance(late.done(), OperatorOffline)
     assert is_(cast, cast.otto) == Status.OFFLINE
     invariants.assert_all(cast)
+
+
+def says_that_he_is_there(cast: Cast) -> OperatorStatus:
+    """Otto sets his status himself."""
+    with eventlog.caused_by(cast.otto.pk):
+        return grace.change_status(cast.otto.pk, Status.AVAILABLE, cast.tenant)
+
+
+def test_who_says_that_they_are_there_before_the_tick_stays(committed: None) -> None:
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: says_that_he_is_there(cast), until_waiting)
+
+    assert counts == Counts()
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+    invariants.assert_all(cast)
+
+
+def test_control_where_that_is_no_sign_of_life_they_are_told_that_they_are_there_and_are_lost(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "hear", lambda row: None)
+    cast = fallen_silent()
+
+    counts = lose_in_the_middle(cast, lambda: says_that_he_is_there(cast), until_waiting)
+
+    assert counts.lost == 1
+
+
+def test_who_says_that_they_are_there_right_after_the_tick_is_back_with_their_work(committed: None) -> None:
+    cast = fallen_silent()
+
+    with isolation.act_as(cast.tenant.pk):
+        assert silence.lose(cast.otto.pk)
+        back = Call(acting(cast.tenant.pk, says_that_he_is_there, cast))
+        until_waiting(back)
+    back.done()
+
+    assert is_(cast, cast.otto) == Status.AVAILABLE
+    with isolation.act_as(cast.tenant.pk):
+        assert [period.end_reason for period in GracePeriod.objects.all()] == [GracePeriod.EndReason.RETURNED]
+        assert Conversation.objects.get().assigned_operator_id == cast.otto.pk
+    invariants.assert_all(cast)
+
+
+def test_control_without_the_operators_lock_they_are_told_that_they_are_there_and_are_lost(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = fallen_silent()
+
+    with isolation.act_as(cast.tenant.pk):
+        assert silence.lose(cast.otto.pk)
+        monkeypatch.setattr(presence, "lock", unlocked)
+        back = Call(acting(cast.tenant.pk, says_that_he_is_there, cast))
+        waits_or_ends(back)
+    assert back.done().status == Status.AVAILABLE
+
+    assert is_(cast, cast.otto) == Status.OFFLINE
 
 
 def test_the_lost_are_given_no_work_by_who_came_at_the_same_time(committed: None) -> None:
