@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="operatorstatus",
             name="seen_at",
-            field=models.DateTimeField(blank=True, editable=False, null=True),
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last sign of life"),
         ),
         migrations.RunSQL(
             "ALTER TABLE operator_status SET (fillfactor = 67)",
