@@ -1,15 +1,23 @@
 """What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period."""
 
-from datetime import timedelta
+import logging
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.conf import settings
+
+from convalloc import clock
 from conversations import grace
 from operators import leases
 from operators.models import Status
-from tenants import isolation, rounds
+from tenants import isolation, rounds, ticks
 from tenants.models import Tenant
 
+log = logging.getLogger(__name__)
+
+TASK = "declare_lost"  # what tenants.ticks calls it
 ROUND = 500  # operators that are looked for at a time
+OUTAGE = timedelta(seconds=2 * settings.TICK_SECONDS)  # without a tick: then the database may have been away, and the API with it
 
 
 class Counts(NamedTuple):
@@ -41,6 +49,22 @@ def declare_lost(limit: int = ROUND) -> Counts:
 
     rounds.visit(rounds.with_leases(), visit)
     return total
+
+
+def tick() -> Counts:
+    """`declare_lost`, as the beat rings for it: after an outage of ours, nobody is lost because they were not heard in it."""
+    now = clock.now()
+    ended = ticks.last(TASK, now).ended
+    if ended is not None and ended > OUTAGE:
+        rounds.visit(rounds.with_leases(), lambda tenant_id: begin_anew(tenant_id, now - ended))
+    return declare_lost()
+
+
+def begin_anew(tenant_id: int, deaf_from: datetime) -> None:
+    """Give everybody a fresh lease, unless somebody was heard since: then we could hear."""
+    with isolation.act_as(tenant_id):
+        if leases.begin_anew(deaf_from):
+            log.warning("tenant %s: nobody was heard since %s, in what may be an outage: every lease begins anew", tenant_id, deaf_from)
 
 
 def lose(operator_id: int) -> timedelta | None:

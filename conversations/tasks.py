@@ -11,7 +11,7 @@ from tenants import ticks
 @shared_task
 def declare_lost() -> dict[str, int]:
     """Set OFFLINE whose lease has run out."""
-    return ticks.once("declare_lost", lambda: silence.declare_lost()._asdict())
+    return ticks.once(silence.TASK, lambda: silence.tick()._asdict())
 
 
 @shared_task

@@ -37,6 +37,13 @@ SILENT = f"""
        AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s)
      ORDER BY s.operator_id LIMIT %(limit)s
 """
+BEGIN_ANEW = """
+    UPDATE tenants t SET leases_from = clock_timestamp()
+     WHERE t.id = %(tenant_id)s AND t.lease_seconds IS NOT NULL
+       AND (SELECT max(greatest(s.seen_at, s.last_status_change_at)) FROM operator_status s WHERE s.tenant_id = t.id)
+           BETWEEN t.leases_from AND %(deaf_from)s
+    RETURNING t.id
+"""
 
 
 class Lease(NamedTuple):
@@ -64,6 +71,14 @@ def hear(row: OperatorStatus) -> None:
     """Who sets the status that they have already, gives a sign of life by it, too. Under the operator's lock."""
     if eventlog.origin()["actor_id"] == row.operator_id and row.operator.tenant.lease_seconds is not None:
         _ask(RENEW, operator_id=row.operator_id)
+
+
+def begin_anew(deaf_from: datetime) -> bool:
+    """Nobody may have been listening since then: where nobody was heard either, every lease begins anew; whether it did.
+
+    Once for each silence: whoever says nothing for the whole of the new lease is gone.
+    """
+    return bool(_ask(BEGIN_ANEW, deaf_from=deaf_from))
 
 
 def silent(limit: int) -> list[int]:
