@@ -72,12 +72,14 @@ def answer(cursor: Any, last: Statement) -> list[dict[str, Any]]:
     """The rows of the last statement of a message that has any, by the names of their columns."""
     found: list[tuple[Any, ...]] = []
     while True:
-        if cursor.description:
-            found, columns = cursor.fetchall(), cursor.description
+        if cursor.pgresult.nfields:  # cheaper to ask than cursor.description, which spells out every column
+            found = cursor.fetchall()
+            if last.columns is None:
+                columns = [column.name for column in cursor.description]
         if not cursor.nextset():
             break
     if last.columns is None:
-        last.columns = [column.name for column in columns]
+        last.columns = columns
     return [dict(zip(last.columns, values, strict=True)) for values in found]
 
 

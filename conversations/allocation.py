@@ -31,19 +31,25 @@ UNLIMITED_SEATS = """
                             WHERE l.tenant_id = s.tenant_id AND l.operator_id = s.operator_id AND l.capacity IS NOT NULL)"""
 
 
-def _hand_out_sql(look: int, most: str, room: str, only_where: str) -> str:
-    """What `allocate_next` does where nobody is in the way, for up to `most` conversations, best first."""
-    return f"""
-    WITH target AS MATERIALIZED (
-        SELECT clock_timestamp() AS now, {room} AS room
+WHO_TAKES_WORK = f"""
           FROM operator_status s
           JOIN operators o ON o.tenant_id = s.tenant_id AND o.id = s.operator_id
           JOIN tenants t ON t.id = s.tenant_id
          WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND s.status = 'AVAILABLE' AND o.is_active
-           AND ({LIMIT} IS NULL OR {LIMIT} > {HELD}){only_where}
+           AND ({LIMIT} IS NULL OR {LIMIT} > {HELD})"""
+
+
+def _hand_out_sql(look: int, most: str, room: str, only_where: str) -> str:
+    """What `allocate_next` does where nobody is in the way, for up to `most` conversations, best first.
+
+    Its instant comes after the wait for the operator's lock; the message's own, statement_timestamp(), does not.
+    """
+    return f"""
+    WITH target AS MATERIALIZED (
+        SELECT clock_timestamp() AS now, {room} AS room{WHO_TAKES_WORK}{only_where}
     ), picked AS MATERIALIZED (
         SELECT best.id, row_number() OVER () AS place FROM target CROSS JOIN LATERAL (
-            {queue.pick_sql("statement_timestamp()", look, "SKIP LOCKED", queue.NOT_COOLING, most)}) best
+            {queue.pick_sql("(target.now)", look, "SKIP LOCKED", queue.NOT_COOLING, most)}) best
     ), taken AS (
         UPDATE conversations c
            SET state = '{ALLOCATE.enters}', assigned_operator_id = %(operator_id)s, version = c.version + 1, updated_at = target.now
@@ -69,6 +75,7 @@ def _hand_out_sql(look: int, most: str, room: str, only_where: str) -> str:
 
 HAND_OUT = Statement(_hand_out_sql(queue.FIRST_LOOK, "1", "1", ""))
 HAND_OUT_MANY = Statement(_hand_out_sql(BATCH, "room", ROOM, UNLIMITED_SEATS))
+IDLE = Statement(f"SELECT NOT EXISTS ({queue.waiting_sql()}) AS idle{WHO_TAKES_WORK}")
 
 
 def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Conversation | None:
@@ -78,7 +85,10 @@ def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Con
 
     Raises Missing, OperatorDisabled, OperatorNotAvailable, CapacityExceeded, QueueBusy.
     """
-    if at_once := _hand_out(operator_id, tenant):
+    at_once = _hand_out(operator_id, tenant)
+    if at_once is None:
+        return None
+    if at_once:
         return at_once[0]
 
     target = presence.lock(operator_id)
@@ -90,8 +100,11 @@ def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Con
     return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
 
 
-def _hand_out(operator_id: int, tenant: Tenant, count: int = 1) -> list[Conversation]:
-    """As `allocate_many`, but nothing also for every reason not to: then the long way finds out which, and waits where it must."""
+def _hand_out(operator_id: int, tenant: Tenant, count: int = 1) -> list[Conversation] | None:
+    """As `allocate_many`; None when they could be given work, but nothing waits: what most who ask again and again are told.
+
+    An empty list stands for every other reason: then the long way finds out which, and waits where it must.
+    """
     statement = HAND_OUT if count == 1 else HAND_OUT_MANY
     # The operator's lock is a statement of its own: the next one's snapshot is then younger than the wait for it, and so are
     # status, capacity and what is held. The savepoint lets go of rows that a neighbour took since the snapshot: see queue.
@@ -100,7 +113,8 @@ def _hand_out(operator_id: int, tenant: Tenant, count: int = 1) -> list[Conversa
         cursor.execute(at_once, queue.asking(operator_id, tenant) | eventlog.origin() | {"count": count})
         taken = prepared.answer(cursor, statement)
         if not taken:
-            cursor.execute("ROLLBACK TO SAVEPOINT hand_out")
+            cursor.execute(f"ROLLBACK TO SAVEPOINT hand_out; {prepared.message(IDLE)}", queue.asking(operator_id, tenant))
+            return None if prepared.answer(cursor, IDLE) == [{"idle": True}] else []
     return [Conversation.from_db(connection.alias, list(row), list(row.values())) for row in taken]
 
 
@@ -111,7 +125,7 @@ def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversa
     conversation and waits for any other, may wait in a circle.
     """
     given = _hand_out(operator_id, tenant, count) if count > 1 else []
-    while len(given) < count:
+    while given is not None and len(given) < count:
         try:
             conversation = allocate_next(operator_id, tenant, wait=not given)
         except CapacityExceeded:
@@ -121,7 +135,7 @@ def allocate_many(operator_id: int, tenant: Tenant, count: int) -> list[Conversa
         if conversation is None:
             break
         given.append(conversation)
-    return given
+    return given or []
 
 
 def claim(operator_id: int, conversation_id: int) -> Conversation:

@@ -68,9 +68,8 @@ HEADS = """
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room}
 """
 WAITING = """
-    SELECT EXISTS (
-        SELECT 1 FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
-         WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible})
+        SELECT FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
+         WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible}
 """
 # For a pick's message: a scan of an index in its order marks what it finds dead, a bitmap does not, and meets it again and
 # again. Picks and ticks leave much that is dead just where the next pick looks.
@@ -187,7 +186,7 @@ def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: 
     if not wait:
         return None
     for _ in range(MOST_WAITS):
-        if not _ask(WAITING.format(has_room=HAS_ROOM, eligible=eligible), operator_id, tenant):
+        if not _ask(f"SELECT EXISTS ({waiting_sql(eligible)})", operator_id, tenant):
             return None
         if row := _pick(operator_id, tenant, at, 1, "", eligible):  # one row: it waits for one neighbour at a time
             return row
@@ -210,6 +209,11 @@ def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when
     if row is None:
         transaction.savepoint_rollback(savepoint)
     return row
+
+
+def waiting_sql(eligible: str = ANYTHING) -> str:
+    """WAITING, a row for each that could be picked; its parameters are those of `asking`."""
+    return WAITING.format(has_room=HAS_ROOM, eligible=eligible)
 
 
 def pick_sql(now: str, look: int, when_locked: str, eligible: str, most: str = "1") -> str:

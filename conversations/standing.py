@@ -13,7 +13,8 @@ from tenants import isolation
 from tenants.models import Tenant
 
 # One statement is one instant. Better is who comes before: (effective, waits_from, id) decides, counted by the four heads
-# of queue.HEADS. The two large ones are ranges of the queue's own index, whose order is that of the score.
+# of queue.HEADS. The two large ones are ranges of the queue's own index, whose order is that of the score; what sets the
+# first one apart is said as there, so that its range alone is read, and the index alone.
 # OFFSET 0 keeps the planner from counting once for each of the sums that use the counts.
 STANDING = """
     WITH one AS MATERIALIZED (
@@ -29,7 +30,7 @@ STANDING = """
           FROM inboxes i CROSS JOIN LATERAL (
             SELECT (SELECT count(*) FROM conversations c WHERE {queued}) AS waiting,
                    (SELECT count(*) FROM conversations c WHERE {queued} AND NOT c.saturated
-                       AND c.waits_from > one.now - {delay_cap} AND c.waits_from <= one.now
+                       AND one.now - c.waits_from < {delay_cap} AND c.waits_from - one.now <= interval '0'
                        AND (c.rank, c.waits_from, c.id)
                          < ({waiting_counts} * one.now_microseconds - one.effective, one.waits_from, one.id))
                  + (SELECT count(*) FROM conversations c WHERE {queued} AND c.saturated

@@ -10,8 +10,8 @@ from convalloc.errors import Missing
 from operators import presence
 from operators.errors import NotSubscribed, NotYourInbox
 from operators.models import Operator, Subscription
-from tenants import eventlog, isolation
-from tenants.models import Inbox
+from tenants import eventlog, isolation, tuning
+from tenants.models import Inbox, Tenant
 
 
 def inboxes_of(operator_id: int) -> QuerySet[Subscription, int]:
@@ -67,6 +67,16 @@ def limit(operator_id: int, *, own: int | EllipsisType | None = ..., inboxes: Ma
     Subscription.objects.bulk_update(seats, ["capacity"])
     eventlog.append("operator.limits_changed", operator, before=before, after=wished | _limits(seats))
     return operator
+
+
+def limit_all(operator_capacity: int | None, **wished: Any) -> Tenant:
+    """tuning.tune, with another limit for everybody who has none of their own; None: no limit. Raises BadSetting.
+
+    A hand-out that is under way has read the old limit; this waits for it, so that after this, too, nothing is given beyond the new one.
+    """
+    if tuning.lock().operator_capacity != operator_capacity:
+        presence.hold_everybody()
+    return tuning.tune(operator_capacity=operator_capacity, **wished)
 
 
 def _seats_at(operator_id: int, inbox_ids: Iterable[int]) -> list[Subscription]:

@@ -5,6 +5,7 @@ changes the status, so that no allocation slips past an OFFLINE.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -21,7 +22,7 @@ LOCK = Statement("""
 
 HOLD = """
     SELECT FROM operator_status s
-     WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = ANY (%(ids)s) ORDER BY s.operator_id FOR NO KEY UPDATE
+     WHERE s.tenant_id = %(tenant_id)s AND {whose} ORDER BY s.operator_id FOR NO KEY UPDATE
 """
 
 
@@ -40,8 +41,17 @@ def lock(operator_id: int) -> OperatorStatus:
 
 def hold_many(operator_ids: Sequence[int]) -> None:
     """The locks of several operators, taken by ascending operator id, for a statement that reads the rows itself."""
+    _hold("s.operator_id = ANY (%(ids)s)", ids=list(operator_ids))
+
+
+def hold_everybody() -> None:
+    """The locks of all of the tenant's operators, so that no hand-out is under way."""
+    _hold("true")
+
+
+def _hold(whose: str, **parameters: Any) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(operator_ids)})
+        cursor.execute(HOLD.format(whose=whose), {"tenant_id": isolation.current_tenant_id()} | parameters)
 
 
 def change(operator_id: int, status: Status, *, reason: str = "") -> tuple[OperatorStatus, bool]:

@@ -31,7 +31,7 @@ class PageSize(serializers.Serializer[Any]):
         default="",
         allow_blank=True,
         max_length=MAX_LENGTH,
-        help_text="`next_cursor` of the page before; fits the same sort and filters only.",
+        help_text="`next_cursor` of the page before; fits the same sort and filters only, and by priority the same weights.",
     )
 
 
@@ -47,12 +47,12 @@ def write(parts: list[Any], binding: str) -> str:
 
 
 def read(text: str, parsers: list[Callable[[str], Any]], binding: str) -> list[Any]:
-    """The parts of a cursor, parsed. Raises Invalid on `cursor` for garbage and for another sort's or filter's cursor."""
+    """The parts of a cursor, parsed. Raises Invalid on `cursor` for garbage and for the cursor of another list."""
     parts = text.split(SEPARATOR) if len(text) <= MAX_LENGTH else []
     if len(parts) != len(parsers) + 1:
         raise Invalid(fields={"cursor": '"cursor" is not one that this endpoint gave'})
     if parts[-1] != binding:
-        raise Invalid(fields={"cursor": '"cursor" belongs to another sort or other filters'})
+        raise Invalid(fields={"cursor": '"cursor" belongs to another sort, other filters or other weights'})
     try:
         return [parse(part) for parse, part in zip(parsers, parts, strict=False)]
     except (ValueError, OverflowError) as error:

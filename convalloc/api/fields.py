@@ -57,6 +57,14 @@ WORDING: dict[type, dict[str, str]] = {
         "min_value": "must be at least {field.min_value}",
         "max_value": "must be at most {field.max_value}",
     },
+    serializers.DecimalField: {
+        "invalid": "must be a number",
+        "min_value": "must be at least {field.min_value}",
+        "max_value": "must be at most {field.max_value}",
+        "max_decimal_places": "must have at most {field.decimal_places} decimals",
+        "max_digits": "must be at most {field.max_value}",
+        "max_whole_digits": "must be at most {field.max_value}",
+    },
     serializers.BooleanField: {"invalid": "must be true or false"},
     serializers.ChoiceField: {"invalid_choice": "must be one of {choices}"},
     serializers.CharField: {

@@ -64,10 +64,15 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
+def binding(sort: str, filters: Mapping[str, Any], weights: Weights) -> str:
+    """What binds a cursor to its list; by priority also to the weights: under other ones its place is another."""
+    return cursors.digest(sort, {**filters, "weights": weights} if sort == "priority" else filters)
+
+
 def page(view: View, wish: Mapping[str, Any], weights: Weights, now: datetime) -> Page:
     """One page of a list as `wish` (a validated PageRequest) asks for it. Raises Invalid for a cursor that does not fit."""
-    sort, cursor, binding = wish["sort"], CURSORS[wish["sort"]], cursors.digest(wish["sort"], view.filters)
-    after = cursors.read(wish["cursor"], cursor.parsers, binding) if wish["cursor"] else None
+    sort, cursor, bound = wish["sort"], CURSORS[wish["sort"]], binding(wish["sort"], view.filters, weights)
+    after = cursors.read(wish["cursor"], cursor.parsers, bound) if wish["cursor"] else None
     if after and sort == "priority":
         now = after[PINNED_INSTANT]
     parameters = view.parameters(weights, now, wish["limit"] + 1)
@@ -78,4 +83,4 @@ def page(view: View, wish: Mapping[str, Any], weights: Weights, now: datetime) -
     if len(rows) == len(conversations):
         return Page(conversations, None)
     parts = cursor.parts(rows[wish["limit"] - 1], now, conversations[-1]["priority_score"])
-    return Page(conversations, cursors.write(parts, binding))
+    return Page(conversations, cursors.write(parts, bound))

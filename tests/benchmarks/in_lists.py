@@ -11,7 +11,7 @@ from django.db import connection
 from convalloc import clock, prepared
 from convalloc.api import cursors
 from conversations.api import wire
-from conversations.api.pages import CURSORS, page
+from conversations.api.pages import CURSORS, binding, page
 from conversations.models import Conversation
 from conversations.priority import Weights
 from conversations.states import State
@@ -63,8 +63,7 @@ def _every_list(tenant: Tenant, size: Size) -> Iterator[Found]:
 
 
 def _measured(view: View, sort: str, weights: Weights, now: Any, row: dict[str, Any] | None, name: str) -> Found:
-    binding = cursors.digest(sort, view.filters)
-    cursor = "" if row is None else cursors.write(CURSORS[sort].parts(row, now, 0.5), binding)
+    cursor = "" if row is None else cursors.write(CURSORS[sort].parts(row, now, 0.5), binding(sort, view.filters, weights))
     wish = {"sort": sort, "limit": ROWS, "cursor": cursor}
     taken = []
     for _ in range(3):

@@ -1,6 +1,8 @@
 """POST /conversations/allocate: the best waiting conversation of the operator's inboxes."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from conversations.models import Assignment
 from tenants import isolation
@@ -34,6 +36,19 @@ def test_says_that_nothing_waits(cast: Cast, api: type[Api]) -> None:
         answer = api(cast.otto).post("/conversations/allocate", operator_id=cast.otto.pk)
 
     assert witness.said(answer) == NOTHING_WAITS
+
+
+def test_asks_no_more_often_for_what_nobody_waits_for_than_for_what_somebody_does(cast: Cast, api: type[Api]) -> None:
+    cast.conversation()
+    asked = []
+
+    for found in (True, False):
+        with CaptureQueriesContext(connection) as queries:
+            answer = api(cast.otto).post("/conversations/allocate", operator_id=cast.otto.pk)
+        assert (answer.data is not None) is found
+        asked.append(len(queries))
+
+    assert asked[1] <= asked[0]
 
 
 def test_the_old_system_locked_a_hundred_rows_and_told_the_second_caller_that_nothing_waits(cast: Cast, api: type[Api]) -> None:

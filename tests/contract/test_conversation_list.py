@@ -351,7 +351,21 @@ def test_a_cursor_belongs_to_its_sort_and_filters(cast: Cast, api: type[Api], qu
 
     answer = api(cast.mia).get(f"/conversations?{query}&cursor={cursor}")
 
-    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort or other filters')
+    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort, other filters or other weights')
+
+
+def test_a_walk_by_priority_ends_with_the_weights_it_began_under(cast: Cast, api: type[Api]) -> None:
+    for _ in range(2):
+        cast.conversation()
+    by_priority, by_time = (api(cast.mia).get(f"/conversations?limit=1&sort={sort}").data["next_cursor"] for sort in ("priority", "newest"))
+    api(cast.ada).call("PATCH", "/tenant", {"priority_alpha": 0.7})
+
+    answers = [
+        api(cast.mia).get(f"/conversations?sort={sort}&cursor={at}") for sort, at in (("priority", by_priority), ("newest", by_time))
+    ]
+
+    assert witness.said(answers[0]) == witness.invalid(cursor='"cursor" belongs to another sort, other filters or other weights')
+    assert answers[1].status == 200
 
 
 # --- what a page costs ----------------------------------------------------------------------------

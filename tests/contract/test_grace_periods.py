@@ -102,7 +102,7 @@ def test_a_cursor_of_another_list_is_refused(cast: Cast, api: type[Api]) -> None
 
     answer = api(cast.mia).get(f"/grace-periods?limit=1&operator_id={cast.otto.pk}&cursor={quote(cursor)}")
 
-    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort or other filters')
+    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort, other filters or other weights')
 
 
 @pytest.mark.parametrize("periods", [1, 9])

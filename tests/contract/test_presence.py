@@ -272,5 +272,5 @@ def test_a_cursor_belongs_to_its_operator_and_window_and_cannot_be_stretched(cas
     ]
     longer = between(api(cast.mia), cast.olga, NOON - 2 * HOUR, NOON, cursor=stretched)
 
-    assert [answer.fields for answer in others] == [{"cursor": '"cursor" belongs to another sort or other filters'}] * 2
+    assert [answer.fields for answer in others] == [{"cursor": '"cursor" belongs to another sort, other filters or other weights'}] * 2
     assert longer.fields == {"from": '"from" must lie at most 92 days before "to"'}

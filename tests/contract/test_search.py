@@ -98,7 +98,7 @@ def test_a_cursor_belongs_to_its_number(cast: Cast, api: type[Api]) -> None:
 
     answer = api(cast.mia).post("/conversations/search", phone_number="+1555", cursor=cursor)
 
-    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort or other filters')
+    assert witness.said(answer) == witness.invalid(cursor='"cursor" belongs to another sort, other filters or other weights')
 
 
 def test_an_operator_finds_only_what_they_may_see(cast: Cast, api: type[Api]) -> None:

@@ -13,7 +13,7 @@ from django.db import connection
 from convalloc import clock
 from convalloc.api import cursors
 from conversations import queue
-from conversations.api.pages import CURSORS, Page, page
+from conversations.api.pages import CURSORS, Page, binding, page
 from conversations.models import Conversation, ConversationLabel
 from conversations.priority import Weights
 from conversations.walk import View
@@ -100,9 +100,9 @@ class Wish(NamedTuple):
             found.sort(key=lambda row: -row["effective"])
         return found
 
-    def cursor_at(self, row: dict[str, Any], now: datetime) -> str:
+    def cursor_at(self, row: dict[str, Any], weights: Weights, now: datetime) -> str:
         """The cursor of a walk that stands at this row."""
-        return cursors.write(CURSORS[self.sort].parts(row, now, 0.5), cursors.digest(self.sort, self.filters))
+        return cursors.write(CURSORS[self.sort].parts(row, now, 0.5), binding(self.sort, self.filters, weights))
 
 
 def wishes(crowd: Crowd) -> Iterator[Wish]:
@@ -130,7 +130,7 @@ def test_every_list_is_exact_and_reads_a_page_through_indexes(crowd: Crowd, shar
         with isolation.act_as(crowd.cast.tenant.pk):
             whole = wish.in_order(weights, now)
             standing = int(len(whole) * share)
-            cursor = wish.cursor_at(whole[standing - 1], now) if standing else ""
+            cursor = wish.cursor_at(whole[standing - 1], weights, now) if standing else ""
             expected = [row["id"] for row in whole[standing : standing + LIMIT]]
             found = [wish.page(weights, now, cursor, walking=walking) for walking in (True, False)]
         plan = executed(crowd.cast, lambda: wish.page(weights, now, cursor))  # noqa: B023  called at once

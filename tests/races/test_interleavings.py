@@ -8,8 +8,10 @@ import pytest
 
 from conversations import allocation, expiry, grace, lifecycle, queue
 from conversations.models import Conversation
-from operators import desk
+from operators import desk, presence
 from operators.models import Status
+from tenants import isolation
+from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.races.crowd import acting
@@ -241,9 +243,43 @@ def test_whenever_a_neighbours_allocation_fails_nobody_is_told_that_nothing_wait
 
 
 def test_control_without_the_second_look_somebody_is_told_so(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "WAITING", "SELECT false")
+    monkeypatch.setattr(queue, "WAITING", "SELECT WHERE false")
 
     assert any(end == ("Failed", "nothing waits", "QUEUED") for _, end, _ in orders(A_FAILURE_AND_AN_ALLOCATION, locking=True))
+
+
+def otto_holds_and_another_waits(cast: Cast, row: Row) -> None:
+    otto_holds(cast, row)
+    another_waits(cast, row)
+
+
+A_HAND_OUT_AND_A_LOWER_LIMIT = Spec(
+    otto_holds_and_another_waits,
+    {"allocate": allocates("otto"), "lower": lambda cast, row: desk.limit_all(1)},
+    {("done", "done", "Otto"), ("CapacityExceeded", "done", "Otto")},
+)
+
+
+def what_happened(*, locking: bool) -> Iterator[tuple[End, list[str]]]:
+    """After each order of a hand-out and a lower limit: its end, and which of the two came to pass, in the order of the log."""
+    scene = Scene(A_HAND_OUT_AND_A_LOWER_LIMIT)
+    for run in every_order(scene.stage, locking=locking):
+        with isolation.act_as(scene.cast.tenant.pk):
+            events = Event.objects.filter(kind__in=["conversation.allocated", "tenant.settings_changed"]).order_by("id")
+            yield scene.end(run), list(events.values_list("kind", flat=True))
+
+
+def test_nothing_is_given_beyond_the_tenants_limit_once_it_is_lowered(committed: None) -> None:
+    found = list(what_happened(locking=True))
+
+    assert {end for end, _ in found} == A_HAND_OUT_AND_A_LOWER_LIMIT.ends
+    assert [told for _, told in found if told[-1] == "conversation.allocated"] == []
+
+
+def test_control_without_the_locks_of_all_operators_something_is(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "hold_everybody", lambda: None)
+
+    assert any(told[-1] == "conversation.allocated" for _, told in what_happened(locking=True))
 
 
 def another_waits_and_two_may_hold_so_many_of_the_inbox(cast: Cast, row: Row) -> None:
