@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from convalloc import clock
 from conversations import grace
@@ -26,28 +27,39 @@ class Counts(NamedTuple):
     lost: int = 0
     late_seconds: int = 0
 
+    def __add__(self, other: object) -> "Counts":
+        assert isinstance(other, Counts)
+        return Counts(self.lost + other.lost, max(self.late_seconds, other.late_seconds))
+
 
 def declare_lost(limit: int = ROUND) -> Counts:
     """Set OFFLINE, over all tenants, whose lease is over: one after another, a transaction each, under their lock.
 
-    Harmless to call twice, ten times, or at the same time from many workers.
+    Harmless to call twice, ten times, or at the same time from many workers. Whose row somebody else does not let go of, is left
+    for the next round; that is raised at the end, so that it is seen.
     """
     total = Counts()
+    problems: list[DatabaseError] = []
 
     def visit(tenant_id: int) -> None:
         nonlocal total
-        found = limit
-        while found >= limit:
+        silent = [0]
+        while silent:
             with isolation.act_as(tenant_id):
-                silent = leases.silent(limit)
+                silent = leases.silent(limit, after=silent[-1])
             for operator_id in silent:
-                with isolation.act_as(tenant_id):
-                    late = lose(operator_id)
-                if late is not None:
-                    total = Counts(total.lost + 1, max(total.late_seconds, int(late.total_seconds())))
-            found = len(silent)
+                try:
+                    with isolation.act_as(tenant_id):
+                        late = lose(operator_id)
+                except DatabaseError as problem:
+                    log.exception("operator %s is left for the next round", operator_id)
+                    problems.append(problem)
+                else:
+                    total += Counts() if late is None else Counts(1, int(late.total_seconds()))
 
     rounds.visit(rounds.with_leases(), visit)
+    if problems:
+        raise problems[0]
     return total
 
 

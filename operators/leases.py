@@ -34,7 +34,7 @@ LOOK = f"""
 SILENT = f"""
     SELECT s.operator_id, statement_timestamp() - {EXPIRES_AT} FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
      WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {EXPIRES_AT} <= statement_timestamp()
-       AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s)
+       AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s) AND s.operator_id > %(after)s
      ORDER BY s.operator_id LIMIT %(limit)s
 """
 BEGIN_ANEW = """
@@ -81,9 +81,9 @@ def begin_anew(deaf_from: datetime) -> bool:
     return bool(_ask(BEGIN_ANEW, deaf_from=deaf_from))
 
 
-def silent(limit: int) -> list[int]:
-    """Ids of up to `limit` operators whose lease is over, ascending; not locked."""
-    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit)]
+def silent(limit: int, *, after: int = 0) -> list[int]:
+    """Ids of up to `limit` operators whose lease is over, ascending, those beyond `after`; not locked."""
+    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit, after=after)]
 
 
 def over_since(operator_id: int) -> timedelta | None:
@@ -92,7 +92,7 @@ def over_since(operator_id: int) -> timedelta | None:
     Looked at under the operator's lock: a sign of life that was committed first, counts.
     """
     presence.hold_many([operator_id])
-    found = _ask(SILENT, operator_id=operator_id, limit=1)
+    found = _ask(SILENT, operator_id=operator_id, limit=1, after=0)
     return found[0][1] if found else None
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from convalloc.prepared import Statement
 from conversations import allocation, grace, silence
@@ -18,7 +19,7 @@ from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.operators.test_leases import held, is_, silent_for, with_leases
-from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
+from tests.races.crowd import Call, acting, neighbour, together, until_waiting, waits_or_ends
 from tests.races.test_grace import unlocked
 
 
@@ -160,6 +161,25 @@ def test_who_leaves_by_themselves_at_the_same_time_is_not_lost(committed: None) 
     assert counts == Counts()
     with isolation.act_as(cast.tenant.pk):
         assert PresencePeriod.objects.get(operator_id=cast.otto.pk, ended_at__isnull=True).reason == "lunch"
+
+
+def test_one_whose_row_somebody_does_not_let_go_of_holds_up_nobody_else(committed: None) -> None:
+    cast = assemble()
+    with_leases(cast, 60)
+    people = [cast.olga, cast.otto, cast.mia]
+    for person in people:
+        silent_for(cast, person, 61)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM operator_status WHERE operator_id = %s FOR NO KEY UPDATE", [cast.olga.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 200")
+        with pytest.raises(OperationalError):
+            silence.declare_lost(limit=1)
+        connection.close()
+
+    assert [is_(cast, person) for person in people] == [Status.AVAILABLE, Status.OFFLINE, Status.OFFLINE]
+    assert silence.declare_lost().lost == 1
 
 
 def test_five_ticks_at_once_lose_everybody_once(committed: None) -> None:
