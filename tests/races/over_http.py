@@ -22,6 +22,7 @@ from tests.races.crowd import PATIENCE_SECONDS
 PRODUCT = "convalloc.wsgi:application"
 WITHOUT_LOCKS = "tests.races.without_locks:application"
 LOCKS_TURNED = "tests.races.locks_turned:application"
+AN_HOUR_OFF = "tests.races.an_hour_off:application"
 WORKERS = 2
 THREADS = 12  # of each worker; more than in production, so that more transactions meet
 
