@@ -81,7 +81,8 @@ IDLE = Statement(f"SELECT NOT EXISTS ({queue.waiting_sql()}) AS idle{WHO_TAKES_W
 def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Conversation | None:
     """Give the operator the conversation of their inboxes with the highest score now; None when nothing waits.
 
-    Without `wait`, None also when neighbours hold all that waits.
+    What waits at an inbox of which they may hold no more is passed over, and refused when nothing else waits. Without `wait`,
+    None also when neighbours hold all that waits.
 
     Raises Missing, OperatorDisabled, OperatorNotAvailable, CapacityExceeded, QueueBusy.
     """
@@ -96,6 +97,8 @@ def allocate_next(operator_id: int, tenant: Tenant, *, wait: bool = True) -> Con
     capacity.refuse_full(target)
     conversation = queue.lock_best(operator_id, tenant, wait=wait)
     if conversation is None:
+        if full := queue.full_inbox(operator_id, tenant):
+            capacity.refuse_full(target, full)
         return None
     return lifecycle.hand_to(target, conversation, lifecycle.step("allocate", conversation), clock.now())
 
@@ -160,4 +163,4 @@ def _give(conversation_id: int, target: OperatorStatus, act: str, override: Over
         raise HeldByAnother(
             holder=str(Operator.objects.get(pk=conversation.assigned_operator_id)), operator_id=conversation.assigned_operator_id
         )
-    return lifecycle.hand_to(target, conversation, lifecycle.step(act, conversation), clock.now(), cause=override.reason)
+    return lifecycle.hand_to(target, conversation, lifecycle.step(act, conversation), clock.now(), cause=override.cause)

@@ -48,6 +48,11 @@ class Override(NamedTuple):
     force: bool = False
     reason: str = ""
 
+    @property
+    def cause(self) -> str:
+        """What the event says of it."""
+        return f"forced: {self.reason}" if self.force else self.reason
+
 
 def open_conversation(tenant: Tenant, inbox: Inbox, **facts: Any) -> Conversation:
     """Put a new conversation into an inbox's queue. `facts` are columns: external id, phone, message_count, last_message_at …"""
@@ -113,7 +118,7 @@ def reassign(conversation_id: int, operator_id: int, *, override: Override = Ove
 
     now = clock.now()
     end_assignment(conversation, move, now)
-    return hand_to(target, conversation, move, now, cause=override.reason)
+    return hand_to(target, conversation, move, now, cause=override.cause)
 
 
 def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversation, list[str]]:

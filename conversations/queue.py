@@ -43,7 +43,7 @@ MOST_WAITS = 100  # neighbours that one pick waits for in turn, each for millise
 # a way that no index serves what sets it apart from them: nearly all rows fit, and the planner, who cannot know that
 # before it sees the tenant's cap, would otherwise read them all and sort them.
 HEADS = """
-    SELECT h.*
+    SELECT h.*, s.inbox_id
       FROM operator_inbox_subscriptions s
       CROSS JOIN LATERAL (
         (SELECT c.id, c.waits_from, {effective} AS effective FROM conversations c
@@ -68,20 +68,25 @@ HEADS = """
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room}
 """
 WAITING = """
-        SELECT FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
+        SELECT s.inbox_id FROM operator_inbox_subscriptions s JOIN conversations c ON c.tenant_id = s.tenant_id AND c.inbox_id = s.inbox_id
          WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND {has_room} AND c.state = 'QUEUED' AND {eligible}
 """
+# Whether what they released a moment ago is all that is left to give. Who may wait has seen that nothing else waits.
+AFTER_ALL = f"SELECT cardinality({COOLING}) > 0"
+AFTER_ALL_THAT_WAITS = f"{AFTER_ALL} AND NOT EXISTS ({WAITING.format(has_room=HAS_ROOM, eligible=NOT_COOLING)})"
 # For a pick's message: a scan of an index in its order marks what it finds dead, a bitmap does not, and meets it again and
 # again. Picks and ticks leave much that is dead just where the next pick looks.
 IN_ORDER, IN_ANY_WAY = ("SET LOCAL enable_bitmapscan = off", "SET LOCAL enable_bitmapscan = on")
 # The first n of all heads together are the first n of the queue: a full head's n + 1st may well come before another's first.
-# LIMIT stands above the locking: it locks down the order until one row was free, and not one more.
+# LIMIT stands above the locking: it locks down the order until one row was free, and not one more. State and inbox are
+# looked at again under the lock: a neighbour may have taken the row meanwhile, or moved it to where nobody asked. The
+# inbox is compared in a way that no index serves, so that the row is found by its key.
 PICK = """
     WITH heads AS MATERIALIZED (
         SELECT * FROM ({heads}) every_head ORDER BY effective DESC, waits_from, id LIMIT {look}
     )
     SELECT c.* FROM heads h JOIN conversations c ON c.tenant_id = %(tenant_id)s AND c.id = h.id
-     WHERE c.state = 'QUEUED'
+     WHERE c.state = 'QUEUED' AND c.inbox_id IS NOT DISTINCT FROM h.inbox_id
      ORDER BY h.effective DESC, h.waits_from, h.id
      LIMIT {most} FOR NO KEY UPDATE OF c {when_locked}
 """
@@ -174,9 +179,15 @@ def lock_best(operator_id: int, tenant: Tenant, at: datetime | None = None, *, w
     Raises QueueBusy when neighbours were faster every time.
     """
     row = _lock_best(operator_id, tenant, at, NOT_COOLING, wait)
-    if row is None and _ask(f"SELECT cardinality({COOLING})", operator_id, tenant):
+    if row is None and _ask(AFTER_ALL if wait else AFTER_ALL_THAT_WAITS, operator_id, tenant):
         row = _lock_best(operator_id, tenant, at, ANYTHING, wait)
     return row
+
+
+def full_inbox(operator_id: int, tenant: Tenant) -> int | None:
+    """An inbox of the operator's where something waits, but of which they may hold no more."""
+    inbox_id: int | None = _ask(f"SELECT ({waiting_sql(ANYTHING, f'NOT {HAS_ROOM}')} LIMIT 1)", operator_id, tenant)
+    return inbox_id
 
 
 def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: str, wait: bool) -> Conversation | None:
@@ -186,7 +197,7 @@ def _lock_best(operator_id: int, tenant: Tenant, at: datetime | None, eligible: 
     if not wait:
         return None
     for _ in range(MOST_WAITS):
-        if not _ask(f"SELECT EXISTS ({waiting_sql(eligible)})", operator_id, tenant):
+        if not _ask(f"SELECT EXISTS ({waiting_sql(eligible, HAS_ROOM)})", operator_id, tenant):
             return None
         if row := _pick(operator_id, tenant, at, 1, "", eligible):  # one row: it waits for one neighbour at a time
             return row
@@ -211,9 +222,9 @@ def _pick(operator_id: int, tenant: Tenant, at: datetime | None, look: int, when
     return row
 
 
-def waiting_sql(eligible: str = ANYTHING) -> str:
-    """WAITING, a row for each that could be picked; its parameters are those of `asking`."""
-    return WAITING.format(has_room=HAS_ROOM, eligible=eligible)
+def waiting_sql(eligible: str = ANYTHING, has_room: str = ANYTHING) -> str:
+    """WAITING, a row for each; its parameters are those of `asking`."""
+    return WAITING.format(has_room=has_room, eligible=eligible)
 
 
 def pick_sql(now: str, look: int, when_locked: str, eligible: str, most: str = "1") -> str:
@@ -252,9 +263,11 @@ def flag_saturated(tenant: Tenant, limit: int) -> int:
     """Flag up to `limit` conversations that crossed the delay cap, in whichever state; the number of them.
 
     Only a helper of the pick, and of lists in the queue's order, which show what is answered and resolved too.
-    Rows that somebody holds are left for the next tick. The update repeats the select's condition.
+    Rows that somebody holds are left for the next tick. The update repeats the select's condition; what newer weights
+    ranked meanwhile, with another cap perhaps, is theirs.
     """
-    crossed = f"NOT c.saturated AND c.waits_from <= statement_timestamp() - {Weights.of(tenant).in_sql.delay_cap_interval}"
+    cap = Weights.of(tenant).in_sql.delay_cap_interval
+    crossed = f"NOT c.saturated AND c.ranked_under <= {tenant.weights_version} AND c.waits_from <= statement_timestamp() - {cap}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""

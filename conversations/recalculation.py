@@ -112,14 +112,21 @@ class Counts(NamedTuple):
 
 
 def tick(limit: int = 5000) -> Counts:
-    """For every tenant: flag at most `limit` rows that crossed the delay cap, rank anew after a change of weights. Harmless to repeat."""
+    """For every tenant: flag what crossed the delay cap, `limit` rows at a time, and rank anew after a change of weights.
+
+    Harmless to repeat. Flagging ends after half of a turn: what a long outage left over is left to the next ticks.
+    """
     flagged = reranked = 0
-    until = time.monotonic() + TURN_SECONDS
+    began = time.monotonic()
+    until = began + TURN_SECONDS
 
     def flag(tenant_id: int) -> None:
         nonlocal flagged
-        with isolation.act_as(tenant_id):
-            flagged += queue.flag_saturated(Tenant.objects.get(pk=tenant_id), limit)
+        rows = limit
+        while rows == limit and time.monotonic() < began + TURN_SECONDS / 2:
+            with isolation.act_as(tenant_id):
+                rows = queue.flag_saturated(Tenant.objects.get(pk=tenant_id), limit)
+            flagged += rows
 
     def rank(tenant_id: int) -> None:
         nonlocal reranked

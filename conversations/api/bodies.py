@@ -41,7 +41,7 @@ class OperatorAndConversation(ForOperator, ForConversation):
 
 
 class Forcible(OperatorAndConversation):
-    """As a manager says it: `force` overrules availability, subscription and capacity, and needs a `reason` for the audit."""
+    """As a manager says it: `force` overrules availability, subscription and capacity, and needs a `reason`, which the event keeps."""
 
     force = serializers.BooleanField(default=False)
     reason = serializers.CharField(default="", allow_blank=True, max_length=500)

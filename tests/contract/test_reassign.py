@@ -40,7 +40,7 @@ def test_appends_one_event_with_the_reason(cast: Cast, api: type[Api]) -> None:
         reassign(api, cast.mia, conversation, cast.otto, force=True, reason="speaks Welsh")
 
     before, after = {"assigned_operator_id": cast.olga.pk, "version": 2}, {"assigned_operator_id": cast.otto.pk, "version": 3}
-    assert events == [witness.event("conversation.reassigned", conversation, cast.mia, before, after, cause="speaks Welsh")]
+    assert events == [witness.event("conversation.reassigned", conversation, cast.mia, before, after, cause="forced: speaks Welsh")]
 
 
 def test_repeating_it_is_200_and_changes_nothing(cast: Cast, api: type[Api]) -> None:

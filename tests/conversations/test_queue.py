@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from convalloc import clock
-from conversations import queue
+from conversations import allocation, queue
 from conversations.api.pages import page
 from conversations.models import Conversation
 from conversations.priority import Weights
@@ -81,7 +82,7 @@ def filled(cast: Cast, recipe: Recipe, at: datetime, flagged_until: datetime) ->
                 setattr(row, column, value)
         Conversation.objects.bulk_create(rows)
         yield tenant
-        Conversation.objects.all().delete()
+        transaction.set_rollback(True)
 
 
 def waits_from(row: Conversation, recipe: Recipe) -> datetime:
@@ -89,12 +90,18 @@ def waits_from(row: Conversation, recipe: Recipe) -> datetime:
     return row.last_message_at if recipe.clock == "last_message_at" or row.waiting_since is None else row.waiting_since
 
 
-def expected(cast: Cast, recipe: Recipe, at: datetime) -> list[int]:
-    """Ids in the order of the definition, of what the caller answers for."""
-    mine = [row for row in Conversation.objects.all() if recipe.caller == "olga" or row.inbox_id == cast.support.pk]
+def waiting(cast: Cast, recipe: Recipe) -> list[Conversation]:
+    """What waits where the caller answers, since when by the definition."""
+    rows = Conversation.objects.filter(state=State.QUEUED)
+    mine = [row for row in rows if recipe.caller == "olga" or row.inbox_id == cast.support.pk]
     for row in mine:
         row.waits_from = waits_from(row, recipe)
-    return [row.pk for row in recipe.formula.in_order(mine, at)]
+    return mine
+
+
+def expected(cast: Cast, recipe: Recipe, at: datetime) -> list[int]:
+    """Ids in the order of the definition, of what waits where the caller answers."""
+    return [row.pk for row in recipe.formula.in_order(waiting(cast, recipe), at)]
 
 
 def drained(operator: Operator, tenant: Tenant, at: datetime | None = None) -> list[int]:
@@ -158,6 +165,24 @@ def test_the_best_comes_first_right_after_a_tick(cast: Cast, recipe: Recipe, lim
         assert flagged == len(crossed)
         assert listed(caller, tenant, at, limit) == order
         assert drained(caller, tenant, at) == order
+
+
+@A_THIRD_OF_A_THOUSAND
+@given(recipe=recipes(), count=st.integers(1, 4), days=st.sampled_from([0, 2, 365]))
+def test_what_is_handed_out_at_once_is_the_best_whenever_the_tick_last_ran(cast: Cast, recipe: Recipe, count: int, days: int) -> None:
+    begun = clock.now()
+
+    with filled(cast, recipe, begun, flagged_until=begun - timedelta(days=days)) as tenant:
+        caller = getattr(cast, recipe.caller)
+        while rows := waiting(cast, recipe):
+            before = clock.now()
+            given_out = [row.pk for row in allocation.allocate_many(caller.pk, tenant, count)]
+            after = clock.now()
+
+            orders = [[row.pk for row in recipe.formula.in_order(rows, at)] for at in (before, after)]
+            assert given_out in [order[:count] for order in orders]
+
+        assert allocation.allocate_many(caller.pk, tenant, count) == []
 
 
 def test_without_an_instant_given_it_is_the_databases_now(cast: Cast) -> None:

@@ -129,14 +129,19 @@ def test_weights_that_change_during_a_recalculation_are_ranked_by_the_next_tick(
     assert_in_place(cast, tenant)
 
 
-def test_the_tick_flags_what_crossed_the_cap_at_most_so_many_at_a_time(cast: Cast) -> None:
+def test_the_tick_flags_what_crossed_the_cap_so_many_at_a_time_until_half_of_its_turn_is_over(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crossed = [cast.conversation(minutes_ago=23 * 60) for _ in range(3)]
     fresh = cast.conversation(minutes_ago=22 * 60)
     two_hours_ago = {"last_message_at": clock.now() - timedelta(hours=25), "waits_from": clock.now() - timedelta(hours=25)}
     with isolation.act_as(cast.tenant.pk):
         Conversation.objects.filter(pk__in=[row.pk for row in crossed]).update(**two_hours_ago)
 
-    assert [recalculation.tick(limit=2).flagged for _ in range(3)] == [2, 1, 0]
+    with monkeypatch.context() as busy:
+        busy.setattr(recalculation, "TURN_SECONDS", 0)
+        assert recalculation.tick(limit=2).flagged == 0
+    assert [recalculation.tick(limit=2).flagged for _ in range(2)] == [3, 0]
 
     flagged = [cast.again(row) for row in crossed]
     assert all(row.saturated and row.rank == -row.credit for row in flagged)

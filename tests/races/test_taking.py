@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError
 
 from convalloc import clock
 from convalloc.prepared import Statement
-from conversations import allocation, queue
+from conversations import allocation, lifecycle, queue
 from conversations.errors import HeldByAnother
 from conversations.models import Assignment, Conversation
 from conversations.states import State
@@ -95,6 +95,22 @@ def test_who_waits_for_their_turn_gets_the_best_as_of_its_end(committed: None) -
     assert taken.pk == best.pk
 
 
+def test_a_batch_takes_what_was_released_a_moment_ago_only_when_nothing_else_waits(committed: None) -> None:
+    cast = assemble()
+    released = cast.conversation(minutes_ago=500)
+    acting(cast.tenant.pk, allocation.claim, cast.otto.pk, released.pk)()
+    acting(cast.tenant.pk, lifecycle.release, released.pk, by=cast.otto, reason="lunch")()
+    held_for_a_moment, free = cast.conversation(minutes_ago=100), cast.conversation(minutes_ago=10)
+
+    with neighbour(cast.tenant.pk) as session:
+        lock_for_a_while(session, [held_for_a_moment.pk])
+        given = Call(acting(cast.tenant.pk, allocation.allocate_many, cast.otto.pk, cast.tenant, 3)).done()
+    rest = acting(cast.tenant.pk, allocation.allocate_many, cast.otto.pk, cast.tenant, 3)()
+
+    assert [row.pk for row in given] == [free.pk]
+    assert [row.pk for row in rest] == [held_for_a_moment.pk, released.pk]
+
+
 def test_fifty_callers_share_two_hundred_conversations_each_exactly_once(committed: None) -> None:
     cast = assemble()
 
@@ -175,7 +191,7 @@ def test_who_waits_for_the_last_row_is_told_that_nothing_waits_only_once_it_is_g
 
 
 def test_control_without_the_second_look_a_locked_row_reads_as_an_empty_queue(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "WAITING", "SELECT WHERE false")
+    monkeypatch.setattr(queue, "WAITING", "SELECT NULL::bigint WHERE false")
     cast = assemble()
     last = cast.conversation()
 

@@ -48,6 +48,19 @@ def test_a_new_row_placed_behind_the_walk_is_told_and_ranked_by_the_next_tick(co
     assert recalculation.tick() == Counts()
 
 
+def test_a_tick_that_read_a_shorter_cap_flags_nothing_that_a_longer_one_ranked(committed: None) -> None:
+    cast = assemble()
+    row = cast.conversation(minutes_ago=30 * 60)
+    with isolation.act_as(cast.tenant.pk):
+        of_before = Tenant.objects.get(pk=cast.tenant.pk)
+    acting(cast.tenant.pk, tuning.tune, delay_cap_minutes=4000)()
+    recalculation.catch_up(cast.tenant.pk, until=float("inf"))
+
+    flagged = acting(cast.tenant.pk, queue.flag_saturated, of_before, 5000)()
+
+    assert (flagged, cast.again(row).saturated) == (0, False)
+
+
 def test_a_row_put_back_behind_the_walk_is_told_and_ranked_by_the_next_tick(committed: None) -> None:
     cast = assemble()
     row = cast.conversation(message_count=10)
