@@ -9,7 +9,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test bench hunt reset lint fmt lock
+.PHONY: help run dev test bench hunt model reset lint fmt lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -29,6 +29,9 @@ bench: $(VENV)/.test  ## how fast it is, on servers that it starts itself (ARGS=
 
 hunt: $(VENV)/.test  ## a minute of every write at once, on few rows: no deadlock, no 5xx (HUNT_SECONDS=600: longer)
 	@HUNT_SECONDS=$${HUNT_SECONDS:-60} $(PY) -m pytest tests/races/test_deadlocks.py -rP $(ARGS)
+
+model: $(VENV)/.test  ## twenty rounds of random lives beside the reference (MODEL_ROUNDS=200: longer; MODEL_FIRST=21: others)
+	@MODEL_ROUNDS=$${MODEL_ROUNDS:-20} $(PY) -m pytest tests/model -k never_differ -rP $(ARGS)
 
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded

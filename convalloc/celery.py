@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 app = Celery("convalloc")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-LATE = {"expires": settings.TICK_SECONDS - 5}  # seconds: what nobody took by then is dropped, the next ring does it all
+LATE = {"expires": settings.TICK_SECONDS * 0.9}  # seconds: what nobody took by then is dropped, the next ring does it all
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
     "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS, "options": LATE},

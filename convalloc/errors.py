@@ -17,6 +17,7 @@ class Kind(Enum):
     MISSING = "missing"  # no such thing, or another tenant's: the answers are the same
     CONFLICT = "conflict"  # the world is in another state than the question assumes
     UNAVAILABLE = "unavailable"  # not now; ask again soon
+    UNKNOWN_OUTCOME = "unknown_outcome"  # done or not, nobody knows: look before you ask again
 
 
 class DomainError(Exception):
@@ -55,6 +56,13 @@ class Invalid(DomainError):
 
     kind = Kind.INVALID
     code = "validation_failed"
+
+
+class OutcomeUnknown(DomainError):
+    """The database went away while it was told to keep this: it may be done, or not. Look before you try again"""
+
+    kind = Kind.UNKNOWN_OUTCOME
+    code = "outcome_unknown"
 
 
 # A constraint of the database that a caller can run into, and what it means. Each app's errors.py adds its own.

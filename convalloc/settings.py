@@ -7,93 +7,18 @@ declared here, or a value that does not parse, stops the start: a typo must not 
 import os
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
+from convalloc.parsing import existing_file, log_level, origins, server_url, switch, weight, whole, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def weight(text: str) -> Decimal:
-    """A priority weight: 0 to 100 with at most four decimals, so that ranks stay exact whole microseconds."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is not a number") from error
-    if not value.is_finite() or not 0 <= value <= 100 or value != round(value, 4):
-        raise ValueError(f"{text!r} is not a weight from 0 to 100 with at most four decimals")
-    return value
-
-
-def switch(text: str) -> bool:
-    """true or false, and nothing that only looks like it."""
-    if text.lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() in environ.Env.BOOLEAN_TRUE_STRINGS
-
-
-def words(text: str) -> list[str]:
-    """A comma separated list; blanks around a word do not count."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def log_level(text: str) -> str:
-    """One of logging's five names, in any case (the old deployment wrote `info`)."""
-    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
-        raise ValueError(f"{text!r} is no log level")
-    return text.upper()
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A parser for a whole number from low to high, in plain digits."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise ValueError(f"{text!r} is not a whole number")
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(f"{value} is not from {low} to {high}")
-        return value
-
-    return parse
-
-
-def server_url(*schemes: str) -> Callable[[str], str]:
-    """A parser for the URL of a server; what it refuses it does not repeat, because a URL holds a password."""
-
-    def parse(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            known = parts.scheme in schemes and "://" in text and parts.port != 0 and bool(parts.hostname or parts.path.strip("/"))
-        except ValueError:  # a port that is no number
-            known = False
-        if not known:
-            raise ValueError(f"that is no URL like {schemes[0]}://user:password@host:port/name")
-        return text
-
-    return parse
-
-
-def origins(text: str) -> list[str]:
-    """Comma separated origins: a scheme and a host, without a path."""
-    found = words(text)
-    if wrong := [origin for origin in found if not re.fullmatch(r"https?://[^/\s?#@]+", origin)]:
-        raise ValueError(f"{', '.join(wrong)} is no origin like https://desk.example.com")
-    return found
-
-
-def existing_file(text: str) -> str:
-    """A file that was named must be there: settings that are silently not read become defaults."""
-    if not Path(text).is_file():
-        raise ValueError(f"there is no file {text}")
-    return text
 
 
 POSTGRES = server_url("postgresql", "postgres")
@@ -115,6 +40,12 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "DATABASE_CONN_MAX_AGE": (whole(0, 86400), None, "seconds a connection lives; empty: for ever, because a new one costs 4 ms a request"),
     "REDIS_URL": (server_url("redis", "rediss", "redis+socket"), "", "Celery's broker; empty: the embedded server"),
     "EMBEDDED_DIR": (str, "", "folder of the embedded servers' data; empty: var/ beside manage.py"),
+    "SHUTDOWN_DELAY_SECONDS": (
+        whole(0, 60),
+        5,
+        "seconds from SIGTERM, when /health/ready turns red, to the end of listening; longer than a load balancer takes to notice",
+    ),
+    "TICK_SECONDS": (whole(2, 60), 60, "seconds from one ring of the beat to the next: what is due is done within one and a moment"),
     "LOG_LEVEL": (log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
     "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
@@ -183,6 +114,7 @@ if not SECRET_KEY:
     )
 ALLOWED_HOSTS: list[str] = S["ALLOWED_HOSTS"]
 PORT: int = S["PORT"]
+SHUTDOWN_DELAY_SECONDS: int = S["SHUTDOWN_DELAY_SECONDS"]
 ROOT_URLCONF = "convalloc.urls"
 WSGI_APPLICATION = "convalloc.wsgi.application"
 APPEND_SLASH = False  # both spellings are routes: a redirect would lose a POST's body
@@ -214,6 +146,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "convalloc.api.leaving.HangUp",
     "convalloc.api.requests.RequestIdentity",
     "convalloc.api.answers.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
@@ -234,12 +167,24 @@ DATABASE_OWNER_URL: str = S["DATABASE_OWNER_URL"] or S["DATABASE_URL"] or SERVER
 REDIS_URL: str = S["REDIS_URL"] or SERVERS.get("REDIS_URL", "")
 
 
+# A server that is gone without a word, behind a cable or a firewall, is given up. Without these a request waits for minutes or for ever.
+GIVE_UP = {
+    "connect_timeout": 3,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds that what was sent may stay without an acknowledgement
+    "keepalives_idle": 10,  # seconds of silence until the first question whether it is still there
+    "keepalives_interval": 3,  # seconds from one such question to the next
+    "keepalives_count": 3,
+}
+
+
 def database(url: str) -> dict[str, Any]:
     """A Django database for one URL. Without a URL it refuses on first use, so that `manage.py help` and `up` still run."""
     if not url:
         return {"ENGINE": "django.db.backends.dummy"}
+    parsed = environ.Env.db_url_config(url)
     return {
-        **environ.Env.db_url_config(url),
+        **parsed,
+        "OPTIONS": GIVE_UP | parsed.get("OPTIONS", {}),  # what the URL says itself comes first
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": S["DATABASE_CONN_MAX_AGE"],
         "CONN_HEALTH_CHECKS": True,
@@ -313,17 +258,25 @@ GRACE_PERIOD_MINUTES: int = S["GRACE_PERIOD_MINUTES"]
 MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
 
 # --- background work (the beat table is in convalloc/celery.py) ----------------------------------
-TICK_SECONDS = 60  # from one ring of the beat to the next: a deadline is met to the minute
+TICK_SECONDS: int = S["TICK_SECONDS"]
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
-CELERY_TASK_ACKS_LATE = True  # every task is idempotent: a killed worker's task runs again
-CELERY_TASK_TIME_LIMIT = 120  # seconds; a round is bounded, so that longer means stuck
-CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_TASK_ACKS_LATE = True  # every task is idempotent: what a killed worker had in hand is delivered again
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # what was too big for one child would kill the next one too; the tick takes up what is left
+CELERY_TASK_SOFT_TIME_LIMIT = 90  # seconds; twice a task's own turn (45): the transaction rolls back and the log says where it was
+CELERY_TASK_TIME_LIMIT = 120  # seconds; for what does not even listen to that: the child is killed, and the next tick goes on
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a worker takes what it can begin at once; what waits, waits for whoever is free first
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# The API never waits for an absent broker: one attempt (left out, it is three in six seconds); the next tick catches up.
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0, "socket_connect_timeout": 1}  # seconds
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # the broker may come up last
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # and stay away for a weekend (left out, a worker ends after 100 attempts)
+CELERY_TASK_PUBLISH_RETRY = False  # the API does not wait for an absent broker: the next tick does what was not sent
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 0,  # one attempt to connect (left out, it is three in six seconds)
+    "socket_connect_timeout": 1,  # seconds
+    "socket_timeout": 2,  # seconds; a stopped broker takes a request and never answers. Longer than the 1 s that a worker's BRPOP waits
+    # Seconds until a killed worker's message goes to another one. Over CELERY_TASK_TIME_LIMIT, or what still runs would run twice.
+    "visibility_timeout": 300,
+}
 
 # --- pages and logs ---------------------------------------------------------------------------
 STATIC_URL = "/static/"

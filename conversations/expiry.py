@@ -5,6 +5,8 @@ and of the conversations, and then looks again: whoever returned before, keeps t
 statement for a whole round, because after an outage much is due at once.
 """
 
+import math
+import time
 from typing import NamedTuple
 
 from django.db import connection
@@ -96,22 +98,25 @@ class Counts(NamedTuple):
         return Counts(self.released + other.released, self.closed + other.closed, late_seconds)
 
 
-def expire_due(limit: int = ROUND) -> Counts:
+def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:
     """Return to the queue what is due, over all tenants, in rounds of at most `limit` rows, a transaction each.
 
-    Harmless to call twice, ten times, or at the same time from many workers.
+    Harmless to call twice, ten times, or at the same time from many workers. No round begins after `until` (of
+    time.monotonic): the next call goes on.
     """
     total = Counts()
 
     def expire(tenant_id: int) -> None:
         nonlocal total
         found = limit
-        while found >= limit:  # not what was done: a neighbour may have been faster with all of this round, and die before the next
+        while (
+            found >= limit and time.monotonic() < until
+        ):  # not what was done: a neighbour may have been faster with all of this round, and die before the next
             with isolation.act_as(tenant_id):
                 done, found = expire_round(Tenant.objects.get(pk=tenant_id), limit)
             total += done
 
-    rounds.visit(rounds.with_due_grace(), expire)
+    rounds.visit(rounds.with_due_grace(), expire, until)
     return total
 
 

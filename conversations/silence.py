@@ -1,6 +1,8 @@
 """What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period."""
 
 import logging
+import math
+import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -32,11 +34,11 @@ class Counts(NamedTuple):
         return Counts(self.lost + other.lost, max(self.late_seconds, other.late_seconds))
 
 
-def declare_lost(limit: int = ROUND) -> Counts:
+def declare_lost(limit: int = ROUND, until: float = math.inf) -> Counts:
     """Set OFFLINE, over all tenants, whose lease is over: one after another, a transaction each, under their lock.
 
     Harmless to call twice, ten times, or at the same time from many workers. Whose row somebody else does not let go of, is left
-    for the next round; that is raised at the end, so that it is seen.
+    for the next round; that is raised at the end, so that it is seen. Nobody is begun with after `until` (of time.monotonic).
     """
     total = Counts()
     problems: list[DatabaseError] = []
@@ -48,6 +50,8 @@ def declare_lost(limit: int = ROUND) -> Counts:
             with isolation.act_as(tenant_id):
                 silent = leases.silent(limit, after=silent[-1])
             for operator_id in silent:
+                if time.monotonic() >= until:
+                    return
                 try:
                     with isolation.act_as(tenant_id):
                         late = lose(operator_id)
@@ -57,19 +61,19 @@ def declare_lost(limit: int = ROUND) -> Counts:
                 else:
                     total += Counts() if late is None else Counts(1, int(late.total_seconds()))
 
-    rounds.visit(rounds.with_leases(), visit)
+    rounds.visit(rounds.with_leases(), visit, until)
     if problems:
         raise problems[0]
     return total
 
 
-def tick() -> Counts:
+def tick(until: float = math.inf) -> Counts:
     """`declare_lost`, as the beat rings for it: after an outage of ours, nobody is lost because they were not heard in it."""
     now = clock.now()
     ended = ticks.last(TASK, now).ended
     if ended is not None and ended > OUTAGE:
         rounds.visit(rounds.with_leases(), lambda tenant_id: begin_anew(tenant_id, now - ended))
-    return declare_lost()
+    return declare_lost(until=until)
 
 
 def begin_anew(tenant_id: int, deaf_from: datetime) -> None:

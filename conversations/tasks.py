@@ -5,19 +5,20 @@ import time
 from celery import shared_task
 
 from conversations import expiry, recalculation, silence
+from conversations.recalculation import TURN_SECONDS
 from tenants import ticks
 
 
 @shared_task
 def declare_lost() -> dict[str, int]:
     """Set OFFLINE whose lease has run out."""
-    return ticks.once(silence.TASK, lambda: silence.tick()._asdict())
+    return ticks.once(silence.TASK, lambda: silence.tick(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return ticks.once("expire_grace_periods", lambda: expiry.expire_due()._asdict())
+    return ticks.once("expire_grace_periods", lambda: expiry.expire_due(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task
@@ -29,4 +30,4 @@ def keep_ranks() -> dict[str, int]:
 @shared_task
 def rank_anew(tenant_id: int) -> dict[str, int]:
     """Rank a queue anew right after its weights changed. The tick does the same: nothing is lost when this never runs."""
-    return {"reranked": recalculation.catch_up(tenant_id, time.monotonic() + recalculation.TURN_SECONDS)}
+    return {"reranked": recalculation.catch_up(tenant_id, time.monotonic() + TURN_SECONDS)}

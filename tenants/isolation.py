@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from convalloc.errors import OutcomeUnknown
 
 _tenant_id: ContextVar[int | None] = ContextVar("tenant_id", default=None)
 
@@ -27,10 +29,14 @@ def current_tenant_id() -> int:
 
 @contextmanager
 def transaction_without_tenant() -> Iterator[None]:
-    """One transaction in which nothing of any tenant is visible until `enter` is called: a request's outermost room."""
+    """One transaction in which nothing of any tenant is visible until `enter` is called: a request's outermost room.
+
+    Raises OutcomeUnknown when the session is lost at its COMMIT. Lost before that, everything was rolled back.
+    """
     nested = connection.in_atomic_block
     before = _tenant_id.get()
     token = _tenant_id.set(None)
+    keeping = False
     try:
         with transaction.atomic():
             if nested:  # raw SQL too sees nothing of the outer tenant
@@ -39,6 +45,11 @@ def transaction_without_tenant() -> Iterator[None]:
             # A savepoint's end keeps SET LOCAL; its rollback, and a transaction's end, do not.
             if nested and not transaction.get_rollback():
                 _tell_postgres(before)
+            keeping = not nested and not transaction.get_rollback()
+    except (OperationalError, InterfaceError) as problem:
+        if keeping and _was_cut_off(problem):
+            raise OutcomeUnknown from problem
+        raise
     finally:
         _tenant_id.reset(token)
 
@@ -57,6 +68,12 @@ def act_as(tenant_id: int) -> Iterator[None]:
     with transaction_without_tenant():
         enter(tenant_id)
         yield
+
+
+def _was_cut_off(problem: OperationalError | InterfaceError) -> bool:
+    """Whether the session ended, rather than the server answering that it would not commit (a deadlock, a timeout)."""
+    sqlstate = getattr(problem.__cause__, "sqlstate", None)
+    return sqlstate is None or sqlstate.startswith(("08", "57P0"))
 
 
 def _tell_postgres(tenant_id: int | None) -> None:

@@ -1,6 +1,8 @@
 """One tenant after another: work that crosses tenants, where one tenant's trouble must not keep the others waiting."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable
 
 from django.db import connection
@@ -8,13 +10,16 @@ from django.db import connection
 log = logging.getLogger(__name__)
 
 
-def visit(tenant_ids: Iterable[int], act: Callable[[int], None]) -> None:
+def visit(tenant_ids: Iterable[int], act: Callable[[int], None], until: float = math.inf) -> None:
     """Call `act` for each tenant. Whose rows are locked or whose transaction fails is left for the next round.
 
-    Raises the first problem again once everybody was visited, so that it is seen.
+    So is who was not visited by `until` (of time.monotonic). Raises the first problem again at the end, so that it is seen.
     """
     problems: list[Exception] = []
     for tenant_id in tenant_ids:
+        if time.monotonic() >= until:
+            log.warning("tenant %s and those after it are left for the next round: the turn is over", tenant_id)
+            break
         try:
             act(tenant_id)
         except Exception as problem:

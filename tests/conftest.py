@@ -46,6 +46,11 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         yield
         connection.close()
+    empty_the_tables()
+
+
+def empty_the_tables() -> None:
+    """What was committed is gone, but for the platform's tenant. Nobody may be in a transaction."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
         owner.execute("SET LOCAL app.tenant_id = '0'")
         platform = owner.execute("SELECT * FROM tenants").fetchone()

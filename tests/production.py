@@ -1,6 +1,5 @@
-"""The API as production starts it: granian, its workers and threads, the settings of production, behind a proxy with TLS."""
+"""The API as production starts it: convalloc.server, its workers and threads, the settings of production, behind a proxy with TLS."""
 
-import re
 import signal
 import sys
 import time
@@ -21,13 +20,14 @@ SETTINGS = {
     "DEVELOPMENT": "false",
     "SECRET_KEY": "what-runs-here-signs-nothing-" * 2,
     "OPERATOR_HEADER_AUTH": "true",
+    "SHUTDOWN_DELAY_SECONDS": "0",
 }
 BEHIND_THE_PROXY = {"Host": "127.0.0.1", "X-Forwarded-Proto": "https"}
 
 
 @dataclass
 class Api:
-    """The API's processes: the one that granian started as has the pid; its workers are its children."""
+    """The API's processes: the one that was started has the pid; its workers are its children."""
 
     port: int
     pid: int
@@ -37,7 +37,7 @@ class Api:
 def serve(application: str, *, environment: Mapping[str, str], log: Path, workers: int, threads: int) -> Iterator[Api]:
     """A WSGI application of this checkout, as `module:name`, with so many threads in each worker. Raises DidNotStart."""
     port = free_port()
-    command = [*tie("TERM"), sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    command = [*tie("TERM"), sys.executable, "-m", "convalloc.server", "--port", str(port)]
     command += ["--workers", str(workers), "--blocking-threads", str(threads), application]
     process = launch(command, log=log, env=dict(environment), cwd=BASE)
     try:
@@ -49,9 +49,3 @@ def serve(application: str, *, environment: Mapping[str, str], log: Path, worker
         yield Api(port, process.pid)
     finally:
         stop(process, (signal.SIGTERM, 10))
-
-
-def blocking_threads() -> int:
-    """As many as docker-compose.yml gives each worker."""
-    (threads,) = re.findall(r"--blocking-threads (\d+)", (BASE / "docker-compose.yml").read_text())
-    return int(threads)

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from convalloc.api.envelope import EnvelopeRenderer, error
 from convalloc.api.requests import current_request_id
-from convalloc.errors import REFUSAL_OF_CONSTRAINT, DomainError, Kind
+from convalloc.errors import REFUSAL_OF_CONSTRAINT, DomainError, Kind, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ STATUS = {
     Kind.MISSING: 404,
     Kind.CONFLICT: 409,
     Kind.UNAVAILABLE: 503,
+    Kind.UNKNOWN_OUTCOME: 503,
 }
 CODES = {
     400: "bad_request",
@@ -37,6 +38,7 @@ CODES = {
 # Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.
 PASSING_FAULTS = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "25P03"}
 RETRY_AFTER_SECONDS = 1
+SAFE = {"GET", "HEAD", "OPTIONS"}
 
 CONSOLE = "/admin/"
 # No template: those of the console ask the database who is signed in.
@@ -147,13 +149,20 @@ def no_such_route(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's 500: a bug of ours, which rolled back and is in the log; or a database that was away before any view began."""
     problem = sys.exc_info()[1]  # Django calls this while it handles the exception, and does not pass it
-    if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
+    return _away(request, problem) or _outside_views(request, error("Internal server error", "internal_error", status=500))
+
+
+def _away(request: HttpRequest, problem: BaseException | None) -> HttpResponse | None:
+    """503 for a database that is away or busy. Retry-After only where nothing can have been done: a client may obey it blindly."""
+    if isinstance(problem, OutcomeUnknown) and request.method not in SAFE:
+        return _outside_views(request, _refusal(problem))
+    if isinstance(problem, OutcomeUnknown) or (isinstance(problem, OperationalError | InterfaceError) and is_passing(problem)):
         return _outside_views(request, unavailable())
-    return _outside_views(request, error("Internal server error", "internal_error", status=500))
+    return None
 
 
 class DatabaseAway:
-    """Middleware: a database that is away or busy in a view is a 503 with Retry-After; beside a view, `server_error` tells it."""
+    """Middleware: a database that is away or busy in a view is a 503; beside a view, `server_error` tells it."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -163,7 +172,7 @@ class DatabaseAway:
         return response
 
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
-        if isinstance(problem, OperationalError | InterfaceError) and is_passing(problem):
-            log.warning("database away or busy: %s", problem)
-            return _outside_views(request, unavailable())
-        return None
+        answer = _away(request, problem)
+        if answer is not None:
+            log.warning("database away or busy: %s", problem.__cause__ or problem)
+        return answer

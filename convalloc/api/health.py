@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from convalloc.api import leaving
 from convalloc.api.schema import documented
 
 
@@ -53,7 +54,9 @@ class Ready(OpenDoor):
 
     @documented(Verdict, bare=True, statuses=(200, 503))
     def get(self, request: Request) -> Response:
-        """This process can serve: the database answers, and its schema is the one that this code was written for."""
+        """This process can serve: it is not about to stop, the database answers, and its schema is the one that this code expects."""
+        if leaving.is_near():
+            return _answer("unhealthy", "this process is about to stop", status=503)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT app, name FROM django_migrations")

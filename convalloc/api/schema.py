@@ -14,9 +14,9 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from convalloc.api.answers import CODES, STATUS
+from convalloc.api.answers import CODES, SAFE, STATUS
 from convalloc.api.envelope import BodyTooLarge
-from convalloc.errors import DomainError, Invalid
+from convalloc.errors import DomainError, Invalid, OutcomeUnknown
 
 Shape = type[serializers.Serializer[Any]]
 Operation = TypeVar("Operation", bound=Callable[..., Any])
@@ -173,6 +173,8 @@ class EnvelopeSchema(AutoSchema):
             examples[400]["malformed_json"] = _refused("The body must be a JSON object", "malformed_json")
             examples[413][CODES[413]] = _refused(BodyTooLarge.default_detail, CODES[413])
             examples[415][CODES[415]] = _refused('Unsupported media type "text/plain" in request.', CODES[415])
+        if self.method not in SAFE:
+            examples[503][OutcomeUnknown.code] = _told(OutcomeUnknown)
         examples[503]["unavailable"] = _refused("The service is busy or its database is away: try again", "unavailable")
         return {
             str(status): OpenApiResponse(

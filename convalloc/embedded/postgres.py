@@ -102,7 +102,7 @@ class Postgres:
             self._initialise()
         self._inspect()
         self._await_predecessor()
-        self.port = free_port()
+        self.port = self.port or free_port()
         options = ALL_SERVERS | {"port": str(self.port)} | ({} if self.durable else NO_DURABILITY)
         settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = [*as_nobody(), *tie("INT"), str(binaries() / "postgres"), "-D", str(self.data), *settings]

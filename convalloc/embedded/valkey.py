@@ -50,7 +50,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start and wait until it answers. Raises DidNotStart."""
-        self.port = free_port()
+        self.port = self.port or free_port()
         config = (
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
             f'save ""\nappendonly no\ndir "{self.folder}"\nmaxmemory-policy noeviction\n'

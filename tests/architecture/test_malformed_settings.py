@@ -19,6 +19,8 @@ MALFORMED = {
     "DATABASE_OWNER_URL": ["localhost:5432"],
     "DATABASE_CONN_MAX_AGE": ["forever", "-1"],
     "REDIS_URL": ["localhost:6379", "http://localhost"],
+    "SHUTDOWN_DELAY_SECONDS": ["soon", "61"],
+    "TICK_SECONDS": ["1", "61", "1m"],
     "LOG_LEVEL": ["LOUD"],
     "OPERATOR_HEADER_AUTH": ["ja"],
     "PRIORITY_ALPHA": ["much", "-0.1", "100.1", "0.12345", "NaN", "inf"],

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from convalloc.embedded.postgres import Postgres
+from convalloc.server import BLOCKING_THREADS
 from tests import production
 from tests.benchmarks import scales
 from tests.production import BASE, Api
@@ -81,6 +82,6 @@ class Ground:
     def api(self, database: str) -> Iterator[Api]:
         """The API on a database. Raises DidNotStart."""
         environment, log = os.environ | self.environment(database), self.folder / "log" / f"api-{database}.log"
-        application, threads = "tests.benchmarks.server:application", production.blocking_threads()
+        application, threads = "tests.benchmarks.server:application", BLOCKING_THREADS
         with production.serve(application, environment=environment, log=log, workers=scales.CORES, threads=threads) as api:
             yield api

@@ -13,9 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from convalloc.server import BLOCKING_THREADS
 from tests.benchmarks import scales
 from tests.benchmarks.ground import Ground
-from tests.production import BASE, blocking_threads
+from tests.production import BASE
 
 MEASURED = ("measured", "per second", "p50 ms", "p99 ms", "answers", "CPU ms for one answer", "noise", "trouble")
 LIBRARIES = ("django", "djangorestframework", "psycopg", "granian", "orjson")
@@ -163,7 +164,7 @@ def facts(ground: Ground, database: str, arguments: dict[str, Any]) -> dict[str,
         "python": platform.python_version(),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "postgres": ", ".join(f"{name} {value}" for name, value in server.items()),
-        "api": f"granian WSGI, {scales.CORES} workers, {blocking_threads()} blocking threads each",
+        "api": f"granian WSGI, {scales.CORES} workers, {BLOCKING_THREADS} blocking threads each",
         "load average at the end": ", ".join(f"{value:.1f}" for value in os.getloadavg()),
         "arguments": ", ".join(f"{name} {value}" for name, value in arguments.items()),
     }

@@ -192,6 +192,21 @@ def test_one_call_finds_all_in_every_tenant_in_rounds_of_any_size(cast: Cast, ne
     assert [is_(cast, person) for person in (cast.olga, cast.otto, cast.mia, cast.ada)] == ["OFFLINE"] * 3 + ["AVAILABLE"]
 
 
+def test_a_sweep_whose_turn_is_over_stops_between_two_operators_and_the_next_one_goes_on(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_leases(cast, 60)
+    for person in (cast.olga, cast.otto, cast.mia):
+        silent_for(cast, person, 61)
+    passing = iter([0.0, 0.0, 10.0])  # when the tenant's turn comes, the first operator's, and the second one's
+    monkeypatch.setattr("conversations.silence.time.monotonic", lambda: next(passing))
+
+    cut_short = silence.declare_lost(until=5.0)
+    monkeypatch.undo()
+
+    assert (cut_short.lost, silence.declare_lost().lost) == (1, 2)
+
+
 def test_ten_more_calls_change_nothing(cast: Cast) -> None:
     with_leases(cast, 60)
     silent_for(cast, cast.otto, 61)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,9 +60,9 @@ class Caller:
         head = "".join(f"{name}: {value}\r\n" for name, value in (production.BEHIND_THE_PROXY | facts).items())
         # In one piece: who is refused before the body was read, loses the connection when it comes later (http.client sends it so).
         self._line.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n{head}\r\n".encode() + payload)
-        response = HTTPResponse(self._line, method=method)
-        response.begin()
-        raw = response.read()
+        with closing(HTTPResponse(self._line, method=method)) as response:
+            response.begin()
+            raw = response.read()
         return Answer(response.status, orjson.loads(raw), response.headers, raw)
 
     def post(self, path: str, **body: Any) -> Answer:

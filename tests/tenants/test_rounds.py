@@ -1,5 +1,8 @@
 """Rounds over all tenants: one tenant's trouble is that tenant's alone, and it is seen."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from django.db import OperationalError, connection
 
@@ -49,3 +52,32 @@ def test_whatever_goes_wrong_with_one_tenant_the_others_are_visited_and_it_is_ra
         rounds.visit([1, 2, 3], act)
 
     assert visited == [1, 2, 3]
+
+
+def test_when_the_turn_is_over_the_rest_is_left_for_the_next_round(caplog: pytest.LogCaptureFixture) -> None:
+    visited: list[int] = []
+
+    rounds.visit([1, 2], visited.append, until=time.monotonic() - 1)
+
+    assert visited == []
+    assert "tenant 1 and those after it are left" in caplog.text
+
+
+def test_an_expiry_whose_turn_is_over_stops_between_two_transactions_and_the_next_one_goes_on(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = assemble()
+    rows = [cast.conversation() for _ in range(3)]
+    with isolation.act_as(cast.tenant.pk):
+        for row in rows:
+            allocation.claim(cast.otto.pk, row.pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
+    now = time.monotonic()
+    clock = iter([now, now + 100])
+    monkeypatch.setattr(expiry, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    cut_short = expiry.expire_due(limit=1, until=now + 50)
+    monkeypatch.undo()
+
+    assert (cut_short.released, expiry.expire_due().released) == (1, 2)

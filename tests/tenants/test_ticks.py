@@ -118,9 +118,9 @@ def rounds_of_eight_beats(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
     expire_due = expiry.expire_due
 
-    def counting() -> expiry.Counts:
+    def counting(until: float) -> expiry.Counts:
         counted.append("a round")
-        return expire_due()
+        return expire_due(until=until)
 
     monkeypatch.setattr(expiry, "expire_due", counting)
 

@@ -1,0 +1,81 @@
+"""The API's server in production: granian, which says that it will stop before it does. `python -m convalloc.server --help`
+
+At SIGTERM granian closes its door at once, answers what it has begun, and ends. Whoever sends work, and has not noticed yet,
+meets a closed door. So /health/ready turns red first, and every answer asks its client to hang up; the door closes after
+SHUTDOWN_DELAY_SECONDS, in which everything that comes is answered. A second signal ends the wait.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
+
+from django.conf import settings
+from granian.constants import Interfaces
+from granian.server import MPServer
+
+from convalloc.api import leaving
+
+BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
+INSIST_SECONDS = 0.5  # from one SIGTERM to the next, until a worker has heard it
+KILL_SECONDS = 20  # after the door has closed; who has not answered by then, will not
+
+
+class Server(MPServer):
+    """granian, with the announcement before its end. It has hooks for after the end only."""
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Tell every worker, let the load balancer notice, then stop as granian does."""
+        leaving.announce()
+        self.main_loop_interrupt.clear()
+        self.main_loop_interrupt.wait(settings.SHUTDOWN_DELAY_SECONDS)
+        threading.Thread(target=self._insist, daemon=True).start()
+        super().shutdown(exit_code)
+
+    def _insist(self) -> None:
+        """Tell the workers again and again. granian tells each of them once, and one that is at work may not hear it.
+
+        Its main thread sleeps in a lock while others work, and misses the signal now and then; it would be killed after
+        KILL_SECONDS, with whatever it has begun by then.
+        """
+        workers = list(self.wrks)
+        while True:
+            time.sleep(INSIST_SECONDS)
+            for worker in workers:
+                if worker.is_alive():
+                    os.kill(worker.inner.pid, signal.SIGTERM)
+
+
+def main() -> None:
+    """Serve until a signal."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
+    parser = ArgumentParser(prog="python -m convalloc.server", formatter_class=ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=settings.PORT, help="TCP port")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes; one for each core that this one may use")
+    parser.add_argument("--blocking-threads", type=int, default=BLOCKING_THREADS, help="requests that a worker answers at once")
+    parser.add_argument("application", nargs="?", default="convalloc.wsgi:application", help="module:name")
+    chosen = parser.parse_args()
+    multiprocessing.set_start_method("fork")  # what is announced here is seen in what was forked from here
+    server = Server(
+        chosen.application,
+        address=chosen.host,
+        port=chosen.port,
+        interface=Interfaces.WSGI,
+        workers=chosen.workers,
+        blocking_threads=chosen.blocking_threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=KILL_SECONDS,
+    )
+    server.serve()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()
