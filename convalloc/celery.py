@@ -17,6 +17,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 LATE = {"expires": settings.TICK_SECONDS * 0.9}  # seconds: what nobody took by then is dropped, the next ring does it all
 app.conf.beat_schedule = {
+    # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
+    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS, "options": LATE},
     # A deadline is met to the minute; a late beat catches up in one round.
     "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS, "options": LATE},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.

@@ -30,7 +30,7 @@ SUSPECTS = """
 # Under the locks, in a snapshot younger than the wait for them.
 RELEASE = f"""
     WITH due AS MATERIALIZED (
-        SELECT g.id, g.tenant_id, g.assignment_id, g.conversation_id, g.operator_id, statement_timestamp() AS now,
+        SELECT g.id, g.tenant_id, g.assignment_id, g.conversation_id, g.operator_id, g.expires_at, statement_timestamp() AS now,
                CASE WHEN s.status <> '{Status.OFFLINE}' THEN '{EndReason.RETURNED}'
                     WHEN a.id IS NULL THEN '{EndReason.ASSIGNMENT_ENDED}'
                     ELSE '{EndReason.EXPIRED}' END AS outcome
@@ -76,19 +76,26 @@ RELEASE = f"""
         rows="due",
     )
 })
-    SELECT (SELECT count(*) FROM released), (SELECT count(*) FROM due WHERE outcome <> '{EndReason.EXPIRED}')
+    SELECT (SELECT count(*) FROM released), count(*) FILTER (WHERE outcome <> '{EndReason.EXPIRED}'),
+           coalesce(floor(extract(epoch FROM max(now - expires_at) FILTER (WHERE outcome = '{EndReason.EXPIRED}'))), 0)::int
+      FROM due
 """
 
 
 class Counts(NamedTuple):
-    """What a round of expiry did: conversations returned to the queue, and periods that had become pointless."""
+    """What a round of expiry did: conversations returned to the queue, and periods that had become pointless.
+
+    `late_seconds`: for how long the oldest deadline had passed when its conversation was returned.
+    """
 
     released: int = 0
     closed: int = 0
+    late_seconds: int = 0
 
     def __add__(self, other: object) -> "Counts":
         assert isinstance(other, Counts)
-        return Counts(self.released + other.released, self.closed + other.closed)
+        late_seconds = max(self.late_seconds, other.late_seconds)
+        return Counts(self.released + other.released, self.closed + other.closed, late_seconds)
 
 
 def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:

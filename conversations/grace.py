@@ -9,7 +9,7 @@ from conversations import deadlines, lifecycle, queue
 from conversations.errors import GraceEnded
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
-from operators import presence, staff
+from operators import leases, presence, staff
 from operators.models import Operator, OperatorStatus, Status
 from tenants.models import Tenant
 
@@ -37,6 +37,8 @@ def change_status(
         open_for(operator_id, tenant, reason=reason or "offline")
     elif changed:
         cancel_for(operator_id)
+    else:
+        leases.hear(row)
     return row
 
 

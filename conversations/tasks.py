@@ -4,9 +4,15 @@ import time
 
 from celery import shared_task
 
-from conversations import expiry, recalculation
+from conversations import expiry, recalculation, silence
 from conversations.recalculation import TURN_SECONDS
 from tenants import ticks
+
+
+@shared_task
+def declare_lost() -> dict[str, int]:
+    """Set OFFLINE whose lease has run out."""
+    return ticks.once(silence.TASK, lambda: silence.tick(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task

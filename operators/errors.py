@@ -40,6 +40,12 @@ class NotYourInbox(Forbidden):
     code = "not_your_inbox"
 
 
+class OperatorOffline(DomainError):
+    """Operator is OFFLINE: a heartbeat brings nobody back, setting the status does"""
+
+    code = "operator_offline"
+
+
 @violates("operators_email_key")
 class EmailTaken(DomainError):
     """This email address cannot be used: an account has it already"""

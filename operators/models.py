@@ -122,6 +122,8 @@ class OperatorStatus(TenantOwned):
     operator = OwnedForeignKey(Operator)
     status = models.TextField(choices=Status, default=Status.OFFLINE)
     last_status_change_at = models.DateTimeField(db_default=Now())
+    # The last sign of life (operators.leases). In no index: a heartbeat then writes the row in place, on its own page.
+    seen_at = models.DateTimeField("last sign of life", null=True, blank=True, editable=False)
 
     class Meta(TenantOwned.Meta):
         abstract = False

@@ -67,6 +67,9 @@ class Tenant(models.Model):
     operator_capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)])
     # Minutes in which the queue does not hand an operator again what they gave back, while anything else waits; 0: none.
     cooldown_minutes = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(1440)])
+    # Seconds of silence after which an operator counts as lost; null: nobody is expected to give signs of life.
+    lease_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(3600)])
+    leases_from = models.DateTimeField(null=True, editable=False)  # nobody's silence counts from before
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
     ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that the last full walk ranked by
     # How far the walk is that ranks the queue anew; tenants.ranking keeps these.
@@ -93,6 +96,8 @@ class Tenant(models.Model):
                 name="tenant_capacity_range", condition=Q(operator_capacity__isnull=True) | Q(operator_capacity__range=(1, 10_000))
             ),
             models.CheckConstraint(name="tenant_cooldown_range", condition=Q(cooldown_minutes__range=(0, 1440))),
+            models.CheckConstraint(name="tenant_lease_range", condition=Q(lease_seconds__isnull=True) | Q(lease_seconds__range=(30, 3600))),
+            models.CheckConstraint(name="tenant_leases_begin", condition=Q(lease_seconds__isnull=True) | Q(leases_from__isnull=False)),
             models.CheckConstraint(name="tenant_known_clock", condition=Q(waiting_clock__in=["last_message_at", "waiting_since"])),
         ]
 

@@ -39,6 +39,11 @@ def with_due_grace() -> list[int]:
     return _ids("SELECT * FROM tenants_with_due_grace()")
 
 
+def with_leases() -> list[int]:
+    """Ids of the tenants whose operators are expected to give signs of life."""
+    return _ids("SELECT * FROM tenants_with_leases()")
+
+
 def _ids(lookup: str) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(lookup)

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tick
 
+LATE = "late_seconds"  # among the counts of work that has deadlines: how late it was with the oldest of them
 # A tick that begins sooner than this after the last one is a double. Half, because a beat is never punctual to the second.
 # A tick that died leaves a beginning without an end, which is older than this when the beat rings again.
 APART = f"interval '{settings.TICK_SECONDS / 2} seconds'"
@@ -29,11 +30,15 @@ BEGIN = f"""
 
 
 class LastTick(NamedTuple):
-    """The last tick of a task: how long ago it began and ended, on the database's clock; None: it never did."""
+    """The last tick of a task: how long ago it began and ended, on the database's clock; None: it never did.
+
+    `late`: by how much the oldest deadline had passed when the tick that ended last took it; 0 where none was due.
+    """
 
     task: str
     began: timedelta | None = None
     ended: timedelta | None = None
+    late: timedelta = timedelta()
 
 
 def once(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
@@ -54,7 +59,8 @@ def last(task: str, now: datetime) -> LastTick:
         row = Tick.objects.filter(task=task).first()
     if row is None:
         return LastTick(task)
-    return LastTick(task, now - row.began_at, now - row.ended_at if row.ended_at else None)
+    late = timedelta(seconds=row.counts.get(LATE, 0))
+    return LastTick(task, now - row.began_at, now - row.ended_at if row.ended_at else None, late)
 
 
 def _begin(task: str) -> bool:

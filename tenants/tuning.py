@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from convalloc import clock
 from convalloc.errors import Missing
 from tenants import eventlog, isolation
 from tenants.errors import BadSetting
 from tenants.models import Tenant
 
 RANKS_REST_ON = {"priority_alpha", "priority_beta", "message_cap", "delay_cap_minutes", "waiting_clock"}
-SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes", "operator_capacity", "cooldown_minutes")
+SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes", "lease_seconds", "operator_capacity", "cooldown_minutes")
 
 
 def lock() -> Tenant:
@@ -26,6 +27,7 @@ def tune(**wished: Any) -> Tenant:
 
     When something changes that ranks rest on, `weights_version` counts up, and the queue is to be ranked anew
     (conversations.recalculation); until that ends old and new ranks mix. Grace periods that run already keep their end.
+    Another lease begins anew for everybody, so that nobody is lost by the change itself.
     Repeating what is changes nothing and appends no event. Raises BadSetting, with the fields.
     """
     tenant = lock()
@@ -41,6 +43,9 @@ def tune(**wished: Any) -> Tenant:
         tenant.weights_version += 1
         tenant.ranking_done, tenant.ranking_total, tenant.ranking_started_at = 0, 0, None
         changed += ["weights_version", "ranking_done", "ranking_total", "ranking_started_at"]
+    if "lease_seconds" in before:
+        tenant.leases_from = clock.now()
+        changed.append("leases_from")
     tenant.save(update_fields=changed)
     eventlog.append("tenant.settings_changed", tenant, before=before, after={name: wished[name] for name in before})
     return tenant

@@ -4,15 +4,14 @@ import re
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery, TextField, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Coalesce, Now, NullIf
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from convalloc import clock
 from convalloc.console import Page
 from conversations.admin.conversations import in_words
 from conversations.models import Assignment, ConversationLabel, GracePeriod
@@ -114,10 +113,15 @@ class PresencePeriodPage(Page):
     list_select_related = ("operator", "actor")
     ordering = ("-pk",)
 
-    @display(description="Lasted")
-    def lasted(self, row: PresencePeriod) -> str:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PresencePeriod]:
+        """With how long each lasted."""
+        rows: QuerySet[PresencePeriod] = super().get_queryset(request)
+        return rows.annotate(length=ExpressionWrapper(Coalesce("ended_at", Now()) - F("started_at"), DurationField()))
+
+    @display(description="Lasted", ordering="length")
+    def lasted(self, row: Any) -> str:
         """How long, or for how long already."""
-        return in_words((row.ended_at or clock.now()) - row.started_at)
+        return in_words(row.length)
 
 
 @admin.register(ConversationLabel)

@@ -43,7 +43,16 @@ class TenantPage(Page):
                 "fields": (("operator_capacity", "cooldown_minutes"),),
             },
         ),
-        ("Absence", {"description": "How long an offline operator keeps the work.", "fields": ("grace_period_minutes",)}),
+        (
+            "Absence",
+            {
+                "description": (
+                    "How long an offline operator keeps the work; and after how many seconds without a heartbeat of their client "
+                    "an operator goes offline (empty: never). A change of the latter gives everybody a fresh lease."
+                ),
+                "fields": (("grace_period_minutes", "lease_seconds"),),
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:

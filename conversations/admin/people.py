@@ -1,13 +1,13 @@
 """The console's pages of people: accounts, where they answer, how much they may hold, and whether they are there."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import password_validation
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -31,9 +31,9 @@ from convalloc.console import Page, RoomForm, timeline
 from conversations import grace
 from conversations.admin.conversations import in_words
 from conversations.grace import Release
-from conversations.models import Conversation
+from conversations.models import Conversation, GracePeriod
 from conversations.states import State
-from operators import desk, staff
+from operators import desk, leases, staff
 from operators.models import Operator, OperatorStatus, PresencePeriod, Role, Status, Subscription
 from tenants import isolation
 from tenants.models import Inbox, Tenant
@@ -200,23 +200,30 @@ class PresencePage(Page):
     """Whether people are there. OFFLINE starts the grace period of what they hold; coming back ends it."""
 
     form = PresenceForm
-    list_display = ("operator", "shown_status", "held", "last_status_change_at")
+    list_display = ("operator", "shown_status", "why", "held", "kept_for", "last_status_change_at", "seen_at")
     list_display_links = ("operator",)
     list_filter = (("status", ChoicesDropdownFilter),)
     list_select_related = ("operator",)
     search_fields = ("operator__name", "operator__email")
     ordering = ("operator__name", "operator__email")
-    readonly_fields = ("operator", "last_status_change_at", "history")
+    readonly_fields = ("operator", "last_status_change_at", "seen_at", "history")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorStatus]:
-        """With the number of conversations held."""
+        """With the reason, the number of conversations held, and when the first of them goes back to the queue."""
         rows: QuerySet[OperatorStatus] = super().get_queryset(request)
-        return rows.annotate(held_now=_held(OuterRef("operator_id")))
+        period = PresencePeriod.objects.filter(operator_id=OuterRef("operator_id"), ended_at__isnull=True)
+        deadlines = GracePeriod.objects.filter(operator_id=OuterRef("operator_id"), ended_at__isnull=True).order_by("expires_at")
+        left = ExpressionWrapper(F("expires_at") - Now(), DurationField())
+        return rows.annotate(
+            reason=Subquery(period.values("reason")),
+            held_now=_held(OuterRef("operator_id")),
+            time_left=Subquery(deadlines.values(left=left)[:1]),
+        )
 
     def get_fields(self, request: HttpRequest, obj: OperatorStatus | None = None) -> tuple[str, ...]:
         """Why, and what becomes of the work, are asked of who may set a status."""
         asked = ("reason", "release") if self.has_change_permission(request, obj) else ()
-        return ("operator", "status", *asked, "last_status_change_at", "history")
+        return ("operator", "status", *asked, "last_status_change_at", "seen_at", "history")
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Events call it the operator's."""
@@ -238,6 +245,18 @@ class PresencePage(Page):
     def held(self, row: Any) -> Any:
         """How many conversations they answer now."""
         return row.held_now
+
+    @display(description="Why", ordering="reason")
+    def why(self, row: Any) -> str | None:
+        """What was said when the status was set; or that nothing was heard of them any more."""
+        return "lost: no sign of life" if row.reason == leases.LOST else row.reason or None
+
+    @display(description="Keeps it for", ordering="time_left")
+    def kept_for(self, row: Any) -> str | None:
+        """How long until the first conversation that they hold goes back to the queue."""
+        if row.time_left is None:
+            return None
+        return in_words(row.time_left) if row.time_left > timedelta() else "until the next tick"
 
     @display(description="History")
     def history(self, row: OperatorStatus) -> SafeString:

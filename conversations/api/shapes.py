@@ -182,6 +182,7 @@ class TenantRow(Shape):
     delay_cap_minutes = serializers.IntegerField()
     waiting_clock = serializers.ChoiceField(choices=Tenant.WaitingClock.choices)
     grace_period_minutes = serializers.IntegerField()
+    lease_seconds = serializers.IntegerField(allow_null=True, help_text="Silence after which an operator is lost; null: no leases.")
     operator_capacity = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     cooldown_minutes = serializers.IntegerField()
     in_words = serializers.CharField(help_text="What the weights mean.")
@@ -197,6 +198,7 @@ class TenantRow(Shape):
         "delay_cap_minutes": 1440,
         "waiting_clock": "last_message_at",
         "grace_period_minutes": 15,
+        "lease_seconds": None,
         "operator_capacity": None,
         "cooldown_minutes": 5,
         "in_words": (

@@ -12,6 +12,7 @@ from conversations import queue
 from conversations.doctor.findings import Verdict
 from conversations.priority import NAMED
 from conversations.states import State
+from operators import leases
 from operators.models import Status
 
 TWO_TICKS = f"interval '{2 * settings.TICK_SECONDS} seconds'"
@@ -50,6 +51,27 @@ STATUSES = Invariant(
      WHERE o.tenant_id = %(tenant_id)s
        AND NOT EXISTS (SELECT FROM operator_status s WHERE s.tenant_id = o.tenant_id AND s.operator_id = o.id)""",
     advice="Nothing can be handed to them, nor taken from them. An account was made past the product: insert their row of operator_status.",
+)
+HISTORY = Invariant(
+    name="history",
+    holds="everybody's status is the one that the last period of their history tells, since when it tells",
+    of="operators",
+    offenders="""
+    SELECT s.operator_id AS id FROM operator_status s
+      LEFT JOIN presence_periods p ON p.tenant_id = s.tenant_id AND p.operator_id = s.operator_id AND p.ended_at IS NULL
+     WHERE s.tenant_id = %(tenant_id)s AND (s.status, s.last_status_change_at) IS DISTINCT FROM (p.status, p.started_at)""",
+    advice="What their history tells of them is wrong: a status was written past the product. Set another one and this one again, in the"
+    " console.",
+    verdict=Verdict.WARN,
+)
+UNHEARD = Invariant(
+    name="unheard",
+    holds="nobody's lease is over for longer than two ticks",
+    of="operators",
+    offenders=f"""
+    SELECT s.operator_id AS id FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
+     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}""",
+    advice="Work may be with somebody who is gone: see the worker and the last tick. `manage.py declare_lost`, or --fix, does it now.",
 )
 CLOSED_ACCOUNTS = Invariant(
     name="closed_accounts",
@@ -176,6 +198,8 @@ NOBODY_ANSWERS = Invariant(
 INVARIANTS = (
     HOLDERS,
     STATUSES,
+    HISTORY,
+    UNHEARD,
     CLOSED_ACCOUNTS,
     POINTLESS_GRACE,
     GRACE_OF_THE_PRESENT,

@@ -120,7 +120,8 @@ def _tick(tick: ticks.LastTick, period: timedelta) -> Finding:
         happened = f"began {_spell(tick.began)} ago and never ended" if tick.began else "never happened"
         return Finding(name, FAIL, happened, f"{advice} On a new installation the first comes within a minute.")
     verdict = OK if tick.ended <= 2 * period else WARN if tick.ended <= 5 * period else FAIL
-    return Finding(name, verdict, f"ended {_spell(tick.ended)} ago", advice)
+    late = f", and met its oldest deadline {_spell(tick.late)} late" if tick.late else ""
+    return Finding(name, verdict, f"ended {_spell(tick.ended)} ago{late}", advice)
 
 
 def _spell(age: timedelta) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from convalloc import clock
-from conversations import deadlines, expiry, grace, queue, recalculation
+from conversations import deadlines, expiry, grace, queue, recalculation, silence
 from conversations.doctor import examination, invariants
 from conversations.doctor.findings import Finding
 from conversations.doctor.invariants import Invariant
@@ -55,6 +55,15 @@ def send_home(tenant: Tenant, ids: list[int]) -> int:
     return gone
 
 
+def lose(tenant: Tenant, ids: list[int]) -> int:
+    """Declare lost whose lease is over."""
+    lost = 0
+    for operator_id in ids:
+        with isolation.act_as(tenant.pk):
+            lost += silence.lose(operator_id) is not None
+    return lost
+
+
 def open_grace(tenant: Tenant, ids: list[int]) -> int:
     """Open the grace periods that offline operators lack."""
     opened = 0
@@ -72,7 +81,7 @@ def expire(tenant: Tenant, ids: list[int]) -> int:
         with isolation.act_as(tenant.pk):
             counts, found = expiry.expire_round(tenant, expiry.ROUND)
         done += counts
-    return sum(done)
+    return done.released + done.closed
 
 
 def rank_anew(tenant: Tenant, ids: list[int]) -> int:
@@ -93,6 +102,7 @@ def catch_up(tenant: Tenant, ids: list[int]) -> int:
 
 # In this order: a period that is about the wrong work is closed before the right one is opened.
 REMEDIES: dict[Invariant, tuple[str, Callable[[Tenant, list[int]], int]]] = {
+    invariants.UNHEARD: ("operators declared lost", lose),
     invariants.CLOSED_ACCOUNTS: ("operators whose account is closed sent offline", send_home),
     invariants.POINTLESS_GRACE: ("pointless grace periods closed", close_pointless),
     invariants.GRACE_OF_THE_PRESENT: ("grace periods of operators who are there closed", welcome_back),

@@ -56,6 +56,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "operator-capacity": SELF,
     "operator-change-capacity": MANAGERS,
     "presence-timesheet": SELF,
+    "presence-heartbeat": HOLDER,  # nobody is alive in somebody else's place
     "inbox-list": ALL,
     "label-list": ALL,
     "label-create": ALL,

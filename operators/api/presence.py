@@ -1,4 +1,7 @@
-"""/operators/{id}/presence: who was there when. What follows for the work is a floor above (conversations.api.operators)."""
+"""/operators/{id}/presence and /heartbeat: who was there when, and who is there still.
+
+A status is set a floor above (conversations.api.operators), because work follows from it.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +16,10 @@ from convalloc.api.bodies import checked
 from convalloc.api.envelope import success
 from convalloc.api.schema import documented
 from convalloc.errors import Missing
-from operators import timesheet
+from operators import leases, timesheet
 from operators.api import shapes
 from operators.api.doors import TenantDoor
+from operators.errors import OperatorOffline
 from operators.timesheet import Place, Window
 
 # Where a walk stands, and the window that it is about, which would otherwise move on with the clock.
@@ -38,6 +42,17 @@ class Presence(TenantDoor):
         cursor = cursors.write([asked.since, asked.until, *sheet.next], binding) if sheet.next else None
         told = {"operator_id": operator_id, "from": asked.since, "to": asked.until, "seconds": sheet.seconds, "periods": sheet.periods}
         return success(told | {"next_cursor": cursor, "has_more": cursor is not None})
+
+    @documented(shapes.Lease, refuses=(Missing, OperatorOffline))
+    @action(detail=True, methods=["post"])
+    def heartbeat(self, request: Request, pk: str) -> Response:
+        """A sign of life, which renews the lease. It brings nobody back from OFFLINE: that is a 409.
+
+        Where the tenant has set `lease_seconds`, an operator who is silent for longer goes OFFLINE within a minute, with the reason
+        `lost`, and what they hold has its grace period. Send at least three a lease. The 409 `operator_offline` says why (`reason`)
+        and since when: stop sending, ask whoever sits there, and set the status; back in time, they keep their work.
+        """
+        return success(leases.renew(self.on_behalf_of(int(pk)))._asdict())
 
 
 def _asked(operator_id: int, wish: dict[str, Any]) -> tuple[Window, Place | None, str]:

@@ -80,3 +80,13 @@ class Timesheet(Shape):
     def get_fields(self) -> dict[str, Any]:
         """`from` is no name that Python lets an attribute have."""
         return {"from": serializers.DateTimeField(), "to": serializers.DateTimeField(), **super().get_fields()}
+
+
+class Lease(Shape):
+    """Until when an operator counts as there without another sign of life."""
+
+    operator_id = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    lease_expires_at = serializers.DateTimeField(allow_null=True, help_text="null: the tenant has no leases.")
+
+    example = {"operator_id": 1, "status": "AVAILABLE", "lease_expires_at": NOON}

@@ -10,6 +10,8 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
+
 from tests.benchmarks import crowd, scales
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.report import Report, Round
@@ -73,6 +75,40 @@ def lists(ground: Ground, full: str, size: Size, report: Report) -> None:
         )
     report.compared(f"list: page 1 / page {page:,}", "<= 1.2", found[f"list of {ROWS}, page 1"], found[deeply])
     report.compared("list / bare view, signed in", ">= 0.5", found[f"list of {ROWS}, page 1"], found["bare view beside lists"])
+
+
+def heartbeats(ground: Ground, full: str, size: Size, report: Report) -> None:
+    """Signs of life of operators who have leases, and what the same server does without the work."""
+    with ground.copy(full) as copy:
+        with ground.owner(copy) as owner:
+            crowd.in_the_tenant(owner, f"UPDATE tenants SET lease_seconds = 60, leases_from = now() WHERE id = {crowd.TENANT}")
+            before = _written(owner)
+        with ground.api(copy) as api:
+            beats = [_request("POST", f"/api/v1/operators/{caller}/heartbeat", caller) for caller in size.operators]
+            found = in_turn(
+                {
+                    "heartbeat": lambda: _turn(ground, api, beats, size),
+                    "bare view beside heartbeats": lambda: _turn(ground, api, _gets("/bare/signed-in", size), size),
+                },
+                size.rounds,
+                report,
+            )
+        with ground.owner(copy) as owner:
+            updated, in_place, wal = (after - earlier for after, earlier in zip(_written(owner), before, strict=True))
+    report.compared("heartbeat / bare view, signed in", ">= 0.5", found["heartbeat"], found["bare view beside heartbeats"])
+    report.notes.append(
+        f"heartbeats: {in_place / updated:.1%} of {updated:,} rows written in place (HOT), {wal / updated:.0f} bytes of WAL each"
+    )
+
+
+def _written(owner: psycopg.Connection[Any]) -> tuple[int, int, int]:
+    """Statuses that were ever written, those of them in place, and bytes of WAL."""
+    found = owner.execute(
+        "SELECT n_tup_upd, n_tup_hot_upd, (pg_current_wal_insert_lsn() - '0/0')::bigint FROM pg_stat_user_tables"
+        " WHERE relname = 'operator_status'"
+    ).fetchone()
+    assert found is not None
+    return found[0], found[1], found[2]
 
 
 def memory(ground: Ground, full: str, size: Size, report: Report) -> None:

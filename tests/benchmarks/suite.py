@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Ground, str, Size, Report], None]] = {
     "wear": in_sql.wear,
     "list": over_http.lists,
     "expire": in_expiry.expire,
+    "heartbeat": over_http.heartbeats,
     "filters": in_lists.filters,
     "memory": over_http.memory,
 }

@@ -122,7 +122,7 @@ def test_an_absent_operator_gets_work_by_force_and_with_a_reason_alone(cast: Cas
     assert said(refused) == f"0 reassigned to Otto; #{row.pk}: Operator is AWAY, and only an AVAILABLE operator gets work"
     assert "A reason is needed to force" in asked.content.decode()
     assert said(forced) == "1 reassigned to Otto"
-    assert told(cast, "conversation.reassigned")[0].cause == "Olga is ill"
+    assert told(cast, "conversation.reassigned")[0].cause == "forced: Olga is ill"
 
 
 def test_moving_asks_where_to_and_tells_which_labels_were_lost(cast: Cast, browse: Any) -> None:

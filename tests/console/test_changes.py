@@ -24,6 +24,7 @@ SETTINGS = {
     "delay_cap_minutes": "1440",
     "waiting_clock": "last_message_at",
     "grace_period_minutes": "15",
+    "lease_seconds": "",
     "operator_capacity": "",
     "cooldown_minutes": "5",
 }
@@ -238,6 +239,7 @@ def test_a_change_that_no_rank_rests_on_ranks_nothing_anew(cast: Cast, browse: A
         {"message_cap": "0"},
         {"delay_cap_minutes": "43201"},
         {"grace_period_minutes": "0"},
+        {"lease_seconds": "29"},
         {"waiting_clock": "lunch"},
         {"name": ""},
     ],

@@ -4,13 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from conversations import allocation, grace
+from conversations import allocation, grace, silence
+from conversations.admin.people import PresencePage
 from conversations.models import Conversation, GracePeriod
 from operators import presence
-from operators.models import Operator, PresencePeriod, Status
+from operators.models import Operator, OperatorStatus, PresencePeriod, Status
 from tenants import eventlog, isolation
 from tests.conftest import Cast
+from tests.operators.test_leases import silent_for, with_leases
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -89,3 +94,66 @@ def test_whoever_may_only_look_is_asked_nothing(db: None, browse: Any) -> None:
 
     assert 'name="reason"' not in page
     assert 'name="release"' not in page
+
+
+def lost(cast: Cast, *people: Operator) -> None:
+    """They held a conversation each, and fell silent."""
+    with_leases(cast, 60)
+    for person in people:
+        row = cast.conversation()
+        with isolation.act_as(cast.tenant.pk):
+            allocation.claim(person.pk, row.pk)
+        silent_for(cast, person, 61)
+    silence.declare_lost()
+
+
+def told_of(operator: Operator, response: Any) -> tuple[str, str | None, int, str | None]:
+    """What the list says of somebody: status, why, how many they hold, and for how long."""
+    page = PresencePage(OperatorStatus, site)
+    (row,) = [row for row in response.context["cl"].result_list if row.operator_id == operator.pk]
+    return row.status, page.why(row), page.held(row), page.kept_for(row)
+
+
+def test_a_manager_sees_who_was_lost_what_they_hold_and_for_how_long_they_keep_it(cast: Cast, browse: Any) -> None:
+    lost(cast, cast.otto)
+
+    response = browse(cast.mia).get("/admin/operators/operatorstatus/")
+
+    assert told_of(cast.otto, response) == ("OFFLINE", "lost: no sign of life", 1, "14 min")
+    assert "lost: no sign of life" in response.content.decode()
+
+
+def test_who_left_with_nothing_in_hand_is_not_said_to_be_lost(cast: Cast, browse: Any) -> None:
+    with isolation.act_as(cast.tenant.pk):
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant, reason="lunch")
+
+    response = browse(cast.mia).get("/admin/operators/operatorstatus/")
+
+    assert told_of(cast.otto, response) == ("OFFLINE", "lunch", 0, None)
+
+
+def test_what_is_overdue_is_kept_until_the_next_tick(cast: Cast, browse: Any) -> None:
+    lost(cast, cast.otto)
+    with isolation.act_as(cast.tenant.pk):
+        GracePeriod.objects.update(opened_at=NOON, expires_at=NOON + timedelta(minutes=15))
+
+    response = browse(cast.mia).get("/admin/operators/operatorstatus/")
+
+    assert told_of(cast.otto, response)[3] == "until the next tick"
+
+
+@pytest.mark.parametrize("page", ["operatorstatus", "presenceperiod"])
+def test_more_rows_take_no_more_statements(page: str, cast: Cast, browse: Any) -> None:
+    browser = browse(cast.mia)
+
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            browser.get(f"/admin/operators/{page}/")
+        return len(queries)
+
+    lost(cast, cast.otto)
+    statements()  # the first one reads what later ones know
+    few = statements()
+    lost(cast, cast.olga, *(cast.operator() for _ in range(5)))
+
+    assert statements() == few

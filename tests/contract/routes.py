@@ -66,6 +66,7 @@ ROUTES = [
         extra={"own_limit": 3, "inboxes": [{"limit": 2}]},
     ),
     Route("presence-timesheet", "GET", "/operators/{operator}/presence"),
+    Route("presence-heartbeat", "POST", "/operators/{operator}/heartbeat"),
     Route("inbox-list", "GET", "/inboxes"),
     Route("label-list", "GET", "/labels", query={"inbox_id": INBOX}),
     Route(

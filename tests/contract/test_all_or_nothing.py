@@ -13,6 +13,7 @@ from tests.conftest import Answer, Api, Cast, assemble
 from tests.contract import witness
 from tests.contract.routes import CONVERSATION, INBOX, LABEL, ROUTES, Route, call, stage
 from tests.conversations import invariants
+from tests.operators.test_leases import with_leases
 
 UPDATE_PRIORITIES = "recalculation-update-priorities"
 # Not the one that ranks a queue anew in many short transactions, each of which stands for itself.
@@ -64,6 +65,8 @@ def staged(cast: Cast, route: Route) -> dict[str, int]:
     match route.operation:
         case "conversation-move-inbox":
             ids[INBOX] = cast.sales.pk
+        case "presence-heartbeat":
+            with_leases(cast, 60)
         case "label-detach":
             with isolation.act_as(cast.tenant.pk):
                 labelling.attach(ids[CONVERSATION], ids[LABEL])

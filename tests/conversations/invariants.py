@@ -10,7 +10,7 @@ from conversations.doctor import examination
 from conversations.doctor.findings import Verdict
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.states import TRANSITIONS, State
-from operators.models import OperatorStatus, Status
+from operators.models import OperatorStatus, PresencePeriod, Status
 from tenants import isolation
 from tenants.models import Event
 from tests.conftest import Cast
@@ -19,11 +19,12 @@ LEGAL = {(f"conversation.{move.event}", move.leaves, move.enters) for move in TR
 
 
 def assert_all(cast: Cast) -> None:
-    """Every invariant of conversations, over all of the tenant."""
+    """Every invariant of conversations and of presence, over all of the tenant."""
     with isolation.act_as(cast.tenant.pk):
         assert_allocated_exactly_with_one_open_assignment()
         assert_offline_operators_hold_nothing_without_grace()
         assert_the_clock_took_nothing_from_who_was_back()
+        assert_the_history_of_presence_has_no_gap_and_ends_in_what_is()
         for row in Conversation.objects.all():
             assert_the_log_is_the_row(row)
     assert_the_doctor_agrees(cast)
@@ -56,6 +57,18 @@ def assert_the_clock_took_nothing_from_who_was_back() -> None:
         changes = Event.objects.filter(kind="operator.status_changed", subject_id=taken.before["assigned_operator_id"], id__lt=taken.pk)
         last = changes.order_by("-id").first()
         assert last is None or last.after["status"] == Status.OFFLINE, f"{taken} came after {last}"
+
+
+def assert_the_history_of_presence_has_no_gap_and_ends_in_what_is() -> None:
+    """Each period of an operator begins where the one before ended; the last is open, and is their status."""
+    statuses = {row.operator_id: (row.status, row.last_status_change_at) for row in OperatorStatus.objects.all()}
+    ends: dict[int, datetime | None] = {}
+    for period in PresencePeriod.objects.order_by("operator_id", "started_at", "pk"):
+        assert ends.get(period.operator_id, period.started_at) == period.started_at, f"{period} does not begin where the last one ended"
+        ends[period.operator_id] = period.ended_at
+        if period.ended_at is None:
+            assert statuses.pop(period.operator_id) == (period.status, period.started_at)
+    assert statuses == {}, "a status is in no history"
 
 
 def timeline(row: Conversation) -> list[Event]:

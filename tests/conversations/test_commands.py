@@ -28,6 +28,7 @@ from tenants import isolation
 from tenants.models import Inbox, Tenant
 from tests.conftest import Api, Cast, assemble
 from tests.conversations import invariants
+from tests.operators.test_leases import silent_for, with_leases
 from tests.servers import superuser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,14 @@ def own_session() -> int:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
     return int(pid)
+
+
+def test_declare_lost_finds_the_silent_and_says_how_many(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 61)
+
+    assert said("declare_lost") == "1 operators lost\n"
+    assert said("declare_lost") == "0 operators lost\n"
 
 
 def test_expire_grace_periods_returns_what_is_due_and_says_how_many(cast: Cast) -> None:

@@ -21,8 +21,7 @@ from tests.conversations.test_plans import executed, indexes
 from tests.conversations.test_walk_plans import Crowd, crowd  # noqa: F401  a fixture
 
 Act = Callable[[Cast, Conversation], Any]
-# Whoever holds something was assigned it, left, and keeps it for a while; a third of the rest was held once. Otto has come
-# and gone every ten minutes for months.
+# Whoever holds something was assigned it, left, and keeps it for a while; a third of the rest was held once.
 HISTORY = """
     INSERT INTO assignments (tenant_id, conversation_id, operator_id, source, started_at, ended_at, end_reason,
                              score_at_start, waited_seconds_at_start)
@@ -34,7 +33,10 @@ HISTORY = """
     SELECT tenant_id, id, conversation_id, operator_id, 'offline', now(), now() + id * interval '1 minute'
       FROM assignments WHERE ended_at IS NULL;
     INSERT INTO events (tenant_id, kind, subject_type, subject_id, cause, before, after, request_id)
-    SELECT tenant_id, 'conversation.allocated', 'conversation', conversation_id, '', '{}', '{}', '' FROM assignments;
+    SELECT tenant_id, 'conversation.allocated', 'conversation', conversation_id, '', '{}', '{}', '' FROM assignments
+"""
+# Otto has come and gone every ten minutes for months.
+PRESENCE = """
     INSERT INTO presence_periods (tenant_id, operator_id, status, reason, started_at, ended_at)
     SELECT tenant_id, id, 'AWAY', '', now() - n * interval '10 minutes', now() - (n - 1) * interval '10 minutes'
       FROM operators, generate_series(1, 15000) n WHERE id = %(otto)s
@@ -45,7 +47,8 @@ HISTORY = """
 def lived_in(crowd: Crowd) -> Crowd:  # noqa: F811  the fixture
     """Thirty thousand conversations with a history, and statistics."""
     with isolation.act_as(crowd.cast.tenant.pk), connection.cursor() as cursor:
-        cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk, "otto": crowd.cast.otto.pk})
+        cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk})
+        cursor.execute(PRESENCE, {"otto": crowd.cast.otto.pk})
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ANALYZE")
     return crowd

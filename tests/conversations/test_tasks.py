@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from celery import current_app
 
+from convalloc import clock
 from convalloc.celery import app
 from conversations import allocation, grace, tasks
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Status
-from tenants import isolation
+from tenants import isolation, ticks
 from tenants.models import Event, Tenant
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
+from tests.operators.test_leases import silent_for, with_leases
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ["-m", "celery", "-A", "convalloc", "worker", "--pool", "solo", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
@@ -125,8 +127,21 @@ def test_a_task_that_the_api_sends_goes_to_the_broker_of_the_settings() -> None:
     assert done.stdout.strip() == os.environ["REDIS_URL"]
 
 
-@pytest.mark.parametrize("task", ["expire_grace_periods", "keep_ranks"])
+@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods", "keep_ranks"])
 def test_a_task_answers_with_counts(db: None, task: str) -> None:
     counts = getattr(tasks, task)()
 
     assert set(counts.values()) == {0}
+
+
+@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods"])
+def test_a_task_that_has_deadlines_tells_how_late_it_was_with_the_oldest(committed: None, task: str) -> None:
+    cast = assemble()
+    overdue(cast)
+    with_leases(cast, 60)
+    silent_for(cast, cast.olga, 60 + 50 * 60)
+
+    getattr(tasks, task)()
+
+    late = ticks.last(task, clock.now()).late
+    assert timedelta(minutes=45) <= late < timedelta(minutes=52)

@@ -17,12 +17,16 @@ from tests.conftest import Cast, assemble
 from tests.conversations.test_tasks import WORKER, running, until
 from tests.doctor.conftest import break_it, doctor, found
 
-VANISHED = "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {}"
+VANISHED = (
+    "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {0};"
+    "UPDATE presence_periods SET status = 'OFFLINE' WHERE operator_id = {0} AND ended_at IS NULL"
+)
 
 
 @pytest.fixture
 def ticked(committed: None) -> None:
     """The beat has just rung."""
+    tasks.declare_lost()
     tasks.expire_grace_periods()
     tasks.keep_ranks()
 
@@ -32,9 +36,9 @@ def test_the_demo_house_with_a_worker_is_green_from_top_to_bottom(committed: Non
     log = tmp_path / "worker.log"
 
     with running(log, *WORKER):
-        for task in ("expire_grace_periods", "keep_ranks"):
+        for task in ("declare_lost", "expire_grace_periods", "keep_ranks"):
             app.send_task(f"conversations.tasks.{task}")
-        until(lambda: log.read_text().count("succeeded") == 2, log)
+        until(lambda: log.read_text().count("succeeded") == 3, log)
         code, told = doctor("--strict")
 
     assert [finding for finding in [*told["machine"], *told["data"]] if finding["verdict"] != "OK"] == []

@@ -20,6 +20,7 @@ from tests.conversations import invariants
 from tests.doctor.conftest import as_it_was, break_it, found
 
 OLGAS = "(SELECT id FROM conversations WHERE assigned_operator_id = {olga})"
+HISTORY = "UPDATE presence_periods SET status = '{status}' WHERE ended_at IS NULL AND operator_id = {who}"
 WAITING = "(SELECT id FROM conversations WHERE state = 'QUEUED')"
 EVENT = (
     "INSERT INTO events (tenant_id, kind, subject_type, subject_id, cause, before, after, request_id)"
@@ -41,10 +42,12 @@ def event(state: str, kind: str, before: str, after: str) -> str:
 
 TO_MEND = {
     "an operator who vanished with the work": Break(
-        "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {olga}", {"no_grace"}
+        "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {olga};" + HISTORY.format(status="OFFLINE", who="{olga}"),
+        {"no_grace"},
     ),
     "an operator who is back, and whose deadline runs on": Break(
-        "UPDATE operator_status SET status = 'AVAILABLE' WHERE operator_id = {otto}", {"grace_of_the_present"}
+        "UPDATE operator_status SET status = 'AVAILABLE' WHERE operator_id = {otto};" + HISTORY.format(status="AVAILABLE", who="{otto}"),
+        {"grace_of_the_present"},
     ),
     "a deadline of another's work": Break("UPDATE grace_period_assignments SET conversation_id = " + OLGAS, {"pointless_grace"}),
     "a deadline of nothing, and none where it should be": Break(
@@ -53,6 +56,13 @@ TO_MEND = {
     ),
     "a deadline that nobody kept": Break(
         "UPDATE grace_period_assignments SET opened_at = now() - interval '1 hour', expires_at = now() - interval '3 minutes'", {"overdue"}
+    ),
+    "a silence that nobody heard": Break(
+        "UPDATE tenants SET lease_seconds = 30, leases_from = now() - interval '1 hour';"
+        "UPDATE operator_status SET seen_at = now() - interval '151 seconds';"
+        "UPDATE operator_status SET last_status_change_at = last_status_change_at - interval '1 hour';"
+        "UPDATE presence_periods SET started_at = started_at - interval '1 hour', ended_at = ended_at - interval '1 hour'",
+        {"unheard"},
     ),
     "an account that was closed by hand": Break("UPDATE operators SET is_active = false WHERE id = {olga}", {"closed_accounts"}),
     "messages that count nothing": Break("UPDATE conversations SET credit = credit + 1 WHERE id = " + WAITING, {"ranks"}),
@@ -75,6 +85,10 @@ TO_LOOK_AT = {
     ),
     "two who hold it": Break("UPDATE assignments SET operator_id = {mia} WHERE operator_id = {olga}", {"holders"}),
     "an operator without a status": Break("DELETE FROM operator_status WHERE operator_id = {ada}", {"statuses"}),
+    "a status that its history does not know": Break("UPDATE operator_status SET status = 'AWAY' WHERE operator_id = {ada}", {"history"}),
+    "a history that goes on where it has ended": Break(
+        "UPDATE presence_periods SET ended_at = now() WHERE operator_id = {ada}", {"history"}
+    ),
     "more than the operator may hold": Break("UPDATE operators SET capacity = 0 WHERE id = {olga}", {"capacity"}),
     "more than of one inbox": Break("UPDATE operator_inbox_subscriptions SET capacity = 0 WHERE operator_id = {olga}", {"capacity"}),
     "an inbox that everybody left": Break("DELETE FROM operator_inbox_subscriptions", {"nobody_answers"}),

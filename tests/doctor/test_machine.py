@@ -21,7 +21,7 @@ from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tick
 from tests.servers import as_role, superuser
 
-TASKS = ("expire_grace_periods", "keep_ranks")
+TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks")
 
 
 def examined() -> dict[str, Finding]:
@@ -64,6 +64,17 @@ def test_the_last_tick_says_how_old_it_is(ago: timedelta, verdict: Verdict, db: 
 
     assert found["tick keep_ranks"].verdict == verdict
     assert found["tick expire_grace_periods"].message == "never happened"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "ago"), (25, "ago, and met its oldest deadline 25 s late")])
+def test_a_tick_that_had_deadlines_says_how_late_it_met_the_oldest(seconds: int, said: str, db: None) -> None:
+    tasks.expire_grace_periods()
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.update(counts={"released": 1, "late_seconds": seconds})
+
+    finding = examined()["tick expire_grace_periods"]
+
+    assert (finding.verdict, finding.message.partition(" s ")[2]) == (Verdict.OK, said)
 
 
 def test_a_tick_that_never_ended_is_a_failure_whenever_it_began(db: None) -> None:

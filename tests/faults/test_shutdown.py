@@ -22,6 +22,8 @@ from tests.races.over_http import Caller
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 PROBE_SECONDS = 0.5  # clients are much faster than it is
 
+ATTEMPTS = 10  # of a control: everybody may be lucky once
+
 
 class Balancer:
     """Keep-alive clients of one API as a load balancer has them: it asks for readiness, and opens no line to who is not ready."""
@@ -124,13 +126,15 @@ def test_the_door_closes_by_itself_after_the_delay(stack: Stack, cast: Cast) -> 
 
 @pytest.mark.parametrize(("seconds", "fault"), [(0, SIGTERM), (60, SIGKILL)], ids=["no delay", "no goodbye"])
 def test_control_somebody_goes_away_without_an_answer(stack: Stack, cast: Cast, seconds: int, fault: Signals) -> None:
-    api, port = start(stack, seconds)
-    balancer = at_work(stack, cast, port)
+    for _ in range(ATTEMPTS):
+        api, port = start(stack, seconds)
+        balancer = at_work(stack, cast, port)
+        api.kill() if fault == SIGKILL else api.tell(fault)
+        balancer.join()
+        if balancer.failures:
+            return
 
-    api.kill() if fault == SIGKILL else api.tell(fault)
-    balancer.join()
-
-    assert balancer.failures
+    pytest.fail(f"nobody went away without an answer in {ATTEMPTS} stops")
 
 
 def test_a_worker_of_the_api_that_was_killed_is_replaced_and_its_act_was_not_done(stack: Stack, cast: Cast) -> None:

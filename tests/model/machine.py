@@ -187,7 +187,8 @@ class Machine(SideBySide):
         self.reference.now = max(self.now, then)
         self.ground.clock.stand_at(self.now)
         if beat:
-            assert expiry.expire_due() == (len(self.reference.expire()), 0)
+            counts = expiry.expire_due()
+            assert (counts.released, counts.closed) == (len(self.reference.expire()), 0)
             recalculation.tick()
             invariants.assert_all(self.cast)  # not sooner: without a beat, the doctor finds what is overdue
 

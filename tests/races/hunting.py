@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from conversations import expiry, recalculation
+from conversations import expiry, recalculation, silence
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.models import Operator, Status
@@ -54,6 +54,7 @@ VARIED: dict[str, Words] = {
             {"priority_alpha": luck.randint(1, 9)},
             {"operator_capacity": luck.choice([None, 5, 10])},
             {"cooldown_minutes": luck.randint(0, 9)},
+            {"lease_seconds": luck.choice([None, 30, 60])},
         ]
     ),
 }
@@ -123,6 +124,7 @@ class Hunt:
             "tenant-change": [self.cast.ada],
             "recalculation-update-priorities": [self.cast.ada],
             "conversation-release": self.people[:HOT],
+            "presence-heartbeat": self.people[:HOT],
         }
         somebody: Operator = luck.choice(likely.get(operation, managers) if luck.random() < 0.8 else self.people)
         return somebody
@@ -137,7 +139,13 @@ class Hunt:
 
     def beats(self) -> None:
         """What the beat does each minute, much more often; time passes for grace, and what is resolved gives way to something new."""
-        acts: list[Callable[[], Any]] = [expiry.expire_due, recalculation.tick, self.an_hour_passes, self.customers_write]
+        acts: list[Callable[[], Any]] = [
+            silence.declare_lost,
+            expiry.expire_due,
+            recalculation.tick,
+            self.an_hour_passes,
+            self.customers_write,
+        ]
         while not self.over.wait(0.05):
             for act in acts:
                 try:

@@ -32,6 +32,12 @@ def held(cast: Cast) -> Any:
     return row
 
 
+def offline(cast: Cast) -> Any:
+    """Olga, who has left."""
+    assert Api(cast.olga).put(f"/operators/{cast.olga.pk}/status", status="OFFLINE").status == 200
+    return cast.olga
+
+
 def pair(cast: Cast) -> dict[str, int]:
     """A conversation and a label of its inbox."""
     return {"conversation_id": cast.conversation().pk, "label_id": cast.label().pk}
@@ -123,6 +129,7 @@ WORKING = [
         ),
     ),
     Call("GET", "/operators/{id}/presence", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/presence", None)),
+    Call("POST", "/operators/{id}/heartbeat", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/heartbeat", None)),
     Call("GET", "/inboxes", lambda cast: (cast.olga, "/inboxes", None)),
     Call("GET", "/labels", lambda cast: (cast.label() and cast.olga, "/labels", None)),
     Call("POST", "/labels", lambda cast: (cast.olga, "/labels", {"inbox_id": cast.support.pk, "name": "Refund", "color": "#112233"})),
@@ -133,6 +140,7 @@ WORKING = [
 ]
 COMMITS_BY_ITSELF = {("POST", "/conversations/update-priorities")}  # tested below, on committed rows
 NOBODY_ID = 2**62
+WITH_BODY = [call for call in WORKING if "requestBody" in operation(call.method, call.template)]
 
 
 def documented() -> dict[tuple[str, str], dict[str, Any]]:
@@ -207,9 +215,7 @@ def test_nobody_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: ty
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize(
-    "call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH") and call.template not in ASKS_NOTHING], ids=name
-)
+@pytest.mark.parametrize("call", [call for call in WITH_BODY if call.template not in ASKS_NOTHING], ids=name)
 def test_an_empty_question_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     _, path, _ = call.prepare(cast)
 
@@ -219,7 +225,7 @@ def test_an_empty_question_is_refused_in_the_promised_shape(call: Call, cast: Ca
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
+@pytest.mark.parametrize("call", WITH_BODY, ids=name)
 def test_another_media_type_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     caller, path, _ = call.prepare(cast)
 
@@ -229,7 +235,7 @@ def test_another_media_type_is_refused_in_the_promised_shape(call: Call, cast: C
     assert breaks(answer, call.method, call.template) == []
 
 
-@pytest.mark.parametrize("call", [call for call in WORKING if call.method in ("POST", "PUT", "PATCH")], ids=name)
+@pytest.mark.parametrize("call", WITH_BODY, ids=name)
 def test_a_broken_body_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     caller, path, _ = call.prepare(cast)
 
@@ -315,6 +321,10 @@ REFUSED = [
                 {"conversation_id": cast.conversation().pk, "label_id": cast.label(inbox=cast.sales).pk},
             ),
         ),
+    ),
+    (
+        "operator_offline",
+        Call("POST", "/operators/{id}/heartbeat", lambda cast: (offline(cast), f"/operators/{cast.olga.pk}/heartbeat", None)),
     ),
     ("validation_failed", Call("GET", "/conversations", lambda cast: (cast.mia, "/conversations?limit=0", None))),
 ]

@@ -18,6 +18,7 @@ CHANGEABLE = [table for table in OWNED_TABLES if table != "events"]
 LOOKUPS = {
     "all_tenants": "bigint",
     "tenants_with_due_grace": "bigint",
+    "tenants_with_leases": "bigint",
     "tenant_of_operator": "bigint",
     "operator_of_email": "bigint",
 }

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 
+from convalloc import clock
 from conversations import allocation, expiry, grace, tasks
 from conversations.models import GracePeriod
 from operators.models import Status
@@ -49,6 +50,19 @@ def test_a_tick_writes_down_when_it_began_and_ended_and_what_it_counted(db: None
     assert (written.task, written.counts) == ("sweep", {"done": 1})
     assert written.ended_at is not None
     assert written.began_at <= written.ended_at
+
+
+@pytest.mark.parametrize("late", [0, 90])
+def test_a_tick_that_had_deadlines_writes_down_how_late_it_was_with_the_oldest(late: int, db: None) -> None:
+    ticks.once("sweep", lambda: {"done": 1, "late_seconds": late})
+
+    assert ticks.last("sweep", clock.now()).late == timedelta(seconds=late)
+
+
+def test_a_tick_of_work_without_deadlines_is_never_late(db: None) -> None:
+    ticks.once("sweep", Work())
+
+    assert ticks.last("sweep", clock.now()).late == timedelta()
 
 
 def test_a_second_ring_within_half_a_period_does_nothing_and_the_next_one_does_the_work(db: None) -> None:
