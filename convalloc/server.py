@@ -14,6 +14,8 @@ from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from granian import _signals
+from granian._granian import WorkerSignal
 from granian.constants import Interfaces
 from granian.server import MPServer
 
@@ -22,7 +24,7 @@ from convalloc.api import leaving
 BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
 INSIST_SECONDS = 0.5  # from one SIGTERM to the next, until a worker has heard it
 LOOP_SECONDS = 5.5  # granian's: who dies so soon after its start may never live
-KILL_SECONDS = 20  # after the door has closed; who has not answered by then, will not
+KILL_SECONDS = 35  # after the door has closed; no statement lasts for longer than 30
 
 
 class Server(MPServer):
@@ -70,6 +72,7 @@ def main() -> None:
     parser.add_argument("--blocking-threads", type=int, default=BLOCKING_THREADS, help="requests that a worker answers at once")
     parser.add_argument("application", nargs="?", default="convalloc.wsgi:application", help="module:name")
     chosen = parser.parse_args()
+    _signals.set_sync_signals = hear_once
     multiprocessing.set_start_method("fork")  # what is announced here is seen in what was forked from here
     server = Server(
         chosen.application,
@@ -82,6 +85,20 @@ def main() -> None:
         workers_kill_timeout=KILL_SECONDS,
     )
     server.serve()
+
+
+def hear_once() -> WorkerSignal:
+    """granian's handler of a worker's end, deaf to any further word: told again while it answers what it has begun, granian hangs."""
+    ended = WorkerSignal()
+
+    def end(*_: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return ended
 
 
 def cores() -> int:

@@ -28,8 +28,11 @@ def change_status(
 ) -> OperatorStatus:
     """Set an operator's status, and what follows for the work they hold: OFFLINE opens grace, anything else ends it.
 
-    Released now, it goes back to the queue at once, also from somebody who was OFFLINE before. Raises Missing.
+    Released now, it goes back to the queue at once, also from somebody who was OFFLINE before. Raises Missing, and
+    OperatorDisabled for who would come back to a closed account.
     """
+    if status != Status.OFFLINE:
+        lifecycle.refuse_disabled(presence.lock(operator_id))
     row, changed = presence.change(operator_id, status, reason=reason)
     if status == Status.OFFLINE and release is Release.NOW:
         take_back(operator_id, tenant, reason=reason or "offline")

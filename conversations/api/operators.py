@@ -12,6 +12,7 @@ from convalloc.api.schema import documented
 from convalloc.errors import Missing
 from conversations import capacity, grace, statistics
 from conversations.api import bodies, people, shapes
+from conversations.errors import OperatorDisabled
 from conversations.grace import Release
 from operators import desk, presence
 from operators.api.doors import TenantDoor
@@ -36,7 +37,12 @@ class Operators(TenantDoor):
         """Whether an operator takes work."""
         return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
 
-    @documented(people.OperatorStatus, body=bodies.NewStatus, message="Operator status updated successfully", refuses=(Missing, RoleTooLow))
+    @documented(
+        people.OperatorStatus,
+        body=bodies.NewStatus,
+        message="Operator status updated successfully",
+        refuses=(Missing, RoleTooLow, OperatorDisabled),
+    )
     @status.mapping.put
     def change_status(self, request: Request, pk: str) -> Response:
         """Come, go away, leave. OFFLINE starts the grace period of what the operator holds; coming back ends it.

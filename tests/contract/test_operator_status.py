@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conversations import expiry
+from conversations import expiry, grace
 from conversations.models import GracePeriod
 from tenants import isolation
 from tests.conftest import Api, Cast
@@ -169,3 +169,16 @@ def test_who_does_not_exist_is_missing(cast: Cast, api: type[Api], caller: str) 
     answer = api(getattr(cast, caller)).put("/operators/987654321/status", status="AWAY")
 
     assert witness.said(answer) == witness.missing("Operator")
+
+
+@pytest.mark.parametrize("status", ["AVAILABLE", "AWAY"])
+def test_nobody_comes_back_to_a_closed_account_whose_work_would_stay_with_it(cast: Cast, api: type[Api], status: str) -> None:
+    held = witness.held(cast, cast.otto)
+    with isolation.act_as(cast.tenant.pk):
+        grace.dismiss(cast.otto.pk, cast.tenant, by=cast.ada)
+
+    with witness.untouched(cast):
+        answer = api(cast.mia).put(f"/operators/{cast.otto.pk}/status", status=status)
+
+    assert (answer.status, answer.body["code"]) == (409, "operator_disabled")
+    assert cast.again(held).assigned_operator_id == cast.otto.pk, "until its grace ends"

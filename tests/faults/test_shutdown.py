@@ -22,6 +22,7 @@ from tests.races.over_http import Caller
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 PROBE_SECONDS = 0.5  # clients are much faster than it is
 
+HELD_UP_SECONDS = 3  # by a neighbour's lock, while granian is told to stop again and again
 ATTEMPTS = 10  # of a control: everybody may be lucky once
 
 
@@ -107,6 +108,7 @@ def test_told_to_stop_under_load_it_turns_red_first_and_fails_nobody(stack: Stac
         stack.await_waiting("conversations")
         api.tell(SIGTERM)  # a second one ends the wait: the door closes, over a claim that is not answered yet
         stack.until(lambda: not is_open(port))
+        time.sleep(HELD_UP_SECONDS)
     claiming.join(PATIENCE_SECONDS)
 
     assert api.await_end(PATIENCE_SECONDS) == 0

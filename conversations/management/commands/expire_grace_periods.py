@@ -7,8 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
+from convalloc.errors import OutcomeUnknown
 from conversations import expiry
 
 log = logging.getLogger(__name__)
@@ -48,5 +49,5 @@ class Command(BaseCommand):
         close_old_connections()
         try:
             self.expire()
-        except DatabaseError:
+        except (DatabaseError, InterfaceError, OutcomeUnknown):
             log.exception("this round is left to the next one")
