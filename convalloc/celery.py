@@ -15,12 +15,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 app = Celery("convalloc")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-LATE = {"expires": settings.TICK_SECONDS * 0.9}  # seconds: what nobody took by then is dropped, the next ring does it all
+# No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
-    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS, "options": LATE},
+    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS},
     # A deadline is met to the minute; a late beat catches up in one round.
-    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS, "options": LATE},
+    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
-    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": settings.TICK_SECONDS, "options": LATE},
+    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": settings.TICK_SECONDS},
 }

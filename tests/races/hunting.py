@@ -79,6 +79,7 @@ class Hunt:
             before, self.began = deadlocks(), time.monotonic()
             acts = [lambda caller=caller, seed=seed: self.calls(caller, random.Random(seed)) for seed, caller in enumerate(crowd)]
             released([*acts, self.beats, self.watches])
+            expiry.expire_due()  # what the last of the hours left due
         self.deadlocks = deadlocks() - before
 
     @property
