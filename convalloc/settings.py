@@ -47,6 +47,11 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "TICK_SECONDS": (whole(2, 60), 60, "seconds from one ring of the beat to the next: what is due is done within one and a moment"),
     "LOG_LEVEL": (log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    "SECRET_KEY_FALLBACKS": (words, [], "former SECRET_KEYs, comma separated: what they signed and sealed stays good"),
+    "ACCESS_TOKEN_SECONDS": (whole(60, 600), 600, "seconds that an access token is good for"),
+    "REFRESH_TOKEN_DAYS": (whole(1, 90), 7, "days after which a client that did not go on must sign in again"),
+    "SESSION_DAYS": (whole(1, 365), 30, "days after which every client must sign in again"),
+    "TOKEN_ISSUER": (str, "convalloc", "who signs access tokens (iss); one name for each installation"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
     "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
     "PRIORITY_BETA": (weight, Decimal("0.6"), "a new tenant's weight of the waiting time, 0 to 100, four decimals"),
@@ -113,6 +118,7 @@ if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is missing. Set it to 50 random characters or more, or DEVELOPMENT=true on a developer's machine (`make run` does)."
     )
+SECRET_KEY_FALLBACKS: list[str] = S["SECRET_KEY_FALLBACKS"]
 ALLOWED_HOSTS: list[str] = S["ALLOWED_HOSTS"]
 PORT: int = S["PORT"]
 SHUTDOWN_DELAY_SECONDS: int = S["SHUTDOWN_DELAY_SECONDS"]
@@ -204,7 +210,12 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
+PASSWORD_HASHERS = ["operators.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]  # the first hashes, the others verify
 LOGIN_URL = "/admin/login/"
+ACCESS_TOKEN_SECONDS: int = S["ACCESS_TOKEN_SECONDS"]
+REFRESH_TOKEN_DAYS: int = S["REFRESH_TOKEN_DAYS"]
+SESSION_DAYS: int = S["SESSION_DAYS"]
+TOKEN_ISSUER: str = S["TOKEN_ISSUER"]
 
 CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
 CORS_URLS_REGEX = r"^/api/"
@@ -223,7 +234,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
 
 # --- the API ----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["operators.api.authentication.OperatorHeader"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["operators.api.authentication.Bearer", "operators.api.authentication.OperatorHeader"],
     "DEFAULT_PERMISSION_CLASSES": ["operators.api.permissions.RoleMatrix"],
     "DEFAULT_RENDERER_CLASSES": ["convalloc.api.envelope.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["convalloc.api.envelope.JSONBody"],

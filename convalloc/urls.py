@@ -12,6 +12,9 @@ from conversations.api.inboxes import Inboxes
 from conversations.api.labels import Labels
 from conversations.api.operators import Operators
 from conversations.api.tenant import OwnTenant
+from operators.api import auth
+from operators.api.api_keys import ApiKeys
+from operators.api.me import Me
 from operators.api.presence import Presence
 
 router = SimpleRouter()
@@ -22,6 +25,7 @@ router.register("operators", Operators, basename="operator")
 router.register("grace-periods", GracePeriods, basename="grace-period")
 router.register("operators", Presence, basename="presence")
 router.register("inboxes", Inboxes, basename="inbox")
+router.register("api-keys", ApiKeys, basename="api-key")
 router.register("labels", Labels, basename="label")
 
 api = [
@@ -30,12 +34,17 @@ api = [
     re_path(r"^health/ready/?$", health.Ready.as_view(), name="health-ready"),
     re_path(r"^schema/?$", Schema.as_view(), name="schema"),
     re_path(r"^docs/?$", Docs.as_view(), name="docs"),
+    re_path(r"^auth/token/?$", auth.Token.as_view(), name="auth-token"),
+    re_path(r"^auth/refresh/?$", auth.Refresh.as_view(), name="auth-refresh"),
+    re_path(r"^auth/logout/?$", auth.Logout.as_view(), name="auth-logout"),
+    re_path(r"^me/?$", Me.as_view({"get": "retrieve"}, basename="me"), name="me"),
     re_path(r"^tenant/?$", OwnTenant.as_view({"get": "retrieve", "patch": "change"}, basename="tenant"), name="tenant"),
     *router.urls,
 ]
 
 urlpatterns = [
     path("api/v1/", include(api)),
+    path(".well-known/jwks.json", auth.jwks, name="jwks"),
     path("admin/", admin.site.urls),
 ]
 handler400 = "convalloc.api.answers.bad_request"

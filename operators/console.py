@@ -8,7 +8,7 @@ from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,7 +17,7 @@ from unfold.sites import UnfoldAdminSite
 
 from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
-from operators import staff
+from operators import accounts, staff
 from operators.models import Operator
 from tenants import eventlog, isolation
 
@@ -35,37 +35,12 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
-        operator = find_by_email(username or "")
-        if operator is None:
-            Operator().set_password(password)  # as much work as for an account that exists: the clock tells nothing
-            return None
-        with isolation.act_as(operator.tenant_id):  # an outdated hash is renewed
-            return operator if operator.check_password(password or "") else None
+        return accounts.prove(username or "", password or "")
 
     def get_user(self, user_id: int) -> Operator | None:
         """The session's account; None once it is closed."""
-        operator = find(user_id)
+        operator = accounts.find(user_id)
         return operator if operator is not None and operator.is_active else None
-
-
-def find(operator_id: int) -> Operator | None:
-    """An account of any tenant, with its tenant, found by a narrow function of the database; nothing stays bound."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tenant_of_operator(%s)", [operator_id])
-        (tenant_id,) = cursor.fetchone()
-    if tenant_id is None:
-        return None
-    with isolation.act_as(tenant_id):
-        operator: Operator | None = Operator.objects.select_related("tenant").filter(pk=operator_id).first()
-    return operator
-
-
-def find_by_email(email: str) -> Operator | None:
-    """The account of an address, however it is written, of any tenant; nothing stays bound."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT operator_of_email(%s)", [email.strip().lower().replace("\0", "")])
-        (operator_id,) = cursor.fetchone()
-    return find(operator_id) if operator_id is not None else None
 
 
 class SignIn(AuthenticationForm):

@@ -10,6 +10,36 @@ class UnknownCaller(DomainError):
     code = "not_authenticated"
 
 
+class TokenExpired(UnknownCaller):
+    """The access token has expired: get another one with the refresh token"""
+
+    code = "token_expired"
+
+
+class WrongCredentials(UnknownCaller):
+    """Email or password is wrong"""
+
+    code = "wrong_credentials"
+
+
+class SessionEnded(UnknownCaller):
+    """This refresh token serves no more: sign in again"""
+
+    code = "session_ended"
+
+
+class AccountClosed(DomainError):
+    """This account is closed: nothing can act as it"""
+
+    code = "operator_disabled"
+
+
+class ScopeMissing(Forbidden):
+    """This API key does not have the scope {scope}"""
+
+    code = "scope_missing"
+
+
 class PlatformAccount(Forbidden):
     """Accounts of the platform belong to no tenant: sign in as an operator of one"""
 

@@ -191,3 +191,93 @@ class Subscription(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.operator_id} answers at {self.inbox_id}"
+
+
+class Session(TenantOwned):
+    """A client that signed in: what it is given belongs together, and ends together."""
+
+    class EndReason(models.TextChoices):
+        SIGNED_OUT = "signed_out"
+        REUSED = "reused"  # one of its tokens was offered twice
+        PASSWORD_CHANGED = "password_changed"  # noqa: S105
+        ACCOUNT_CLOSED = "account_closed"
+
+    operator = OwnedForeignKey(Operator, models.CASCADE)
+    began_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.TextField(choices=EndReason, blank=True, default="")
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "sessions"
+        indexes = [
+            models.Index(fields=["tenant", "operator"], name="session_by_operator", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["tenant", "expires_at"], name="session_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} from {self.began_at:%Y-%m-%d %H:%M:%S}"
+
+
+class RefreshToken(TenantOwned):
+    """What a session goes on with. It serves once; the row stays, so that a second use is known for what it is."""
+
+    session = OwnedForeignKey(Session, models.CASCADE)
+    digest = models.TextField()
+    issued_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "refresh_tokens"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "session"], name="one_live_refresh_token", condition=Q(used_at__isnull=True)),
+        ]
+        indexes = [models.Index(fields=["tenant", "session"], name="refresh_token_by_session")]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} issued {self.issued_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ApiKey(TenantOwned):
+    """What a program of the tenant's shows instead of signing in. It acts as an operator, as far as its scopes reach."""
+
+    name = models.TextField()
+    operator = OwnedForeignKey(Operator)  # whom it acts as: their role bounds it, and who closes their account ends it
+    scopes = models.JSONField()  # operators.api.permissions.SCOPES
+    digest = models.TextField()
+    created_by = OwnedForeignKey(Operator)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)  # to the minute
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "api_keys"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SigningKey(TenantOwned):
+    """A key that signs access tokens; the platform's. operators.signing_keys says which are believed."""
+
+    kid = models.TextField()
+    private_key = models.TextField()  # sealed: convalloc.vault
+    public_key = models.TextField()  # base64url
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    retires_at = models.DateTimeField(null=True)  # its tokens are believed until then; null: it signs
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "signing_keys"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "kid"], name="signing_key_name_once"),
+            models.UniqueConstraint(fields=["tenant"], name="one_key_signs", condition=Q(retires_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return self.kid

@@ -5,9 +5,9 @@ What becomes of the work of somebody whose account is closed is decided a floor 
 
 from typing import TypedDict, Unpack
 
-from operators import presence
+from operators import presence, sessions
 from operators.errors import OwnRights
-from operators.models import Operator, Role
+from operators.models import Operator, Role, Session
 from tenants import eventlog
 
 
@@ -20,6 +20,7 @@ class Account(TypedDict, total=False):
     is_active: bool
 
 
+EndReason = Session.EndReason
 ACCOUNT = tuple(Account.__annotations__)
 
 
@@ -51,6 +52,8 @@ def change(operator_id: int, *, by: Operator, **wished: Unpack[Account]) -> Oper
     for name, value in after.items():
         setattr(operator, name, value)
     operator.save(update_fields=list(after))
+    if not operator.is_active:
+        sessions.end_all(operator_id, EndReason.ACCOUNT_CLOSED)
     eventlog.append("operator.changed", operator, before=before, after=after)
     return operator
 
@@ -60,6 +63,7 @@ def set_password(operator_id: int, password: str) -> Operator:
     operator = _locked(operator_id)
     operator.set_password(password)
     operator.save(update_fields=["password"])
+    sessions.end_all(operator_id, EndReason.PASSWORD_CHANGED)
     eventlog.append("operator.password_changed", operator)
     return operator
 

@@ -40,6 +40,13 @@ def caused_by(actor_id: int | None, request_id: str = "") -> Iterator[None]:
         _origin.reset(token)
 
 
+@contextmanager
+def acting(actor_id: int) -> Iterator[None]:
+    """Every event appended inside carries this actor, and the request of the scope around."""
+    with caused_by(actor_id, _origin.get().request_id):
+        yield
+
+
 def name_actor(actor_id: int) -> None:
     """Inside caused_by: the actor is known now. Ends with that scope."""
     _origin.set(_origin.get()._replace(actor_id=actor_id))

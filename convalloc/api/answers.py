@@ -38,6 +38,7 @@ CODES = {
 # Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.
 PASSING_FAULTS = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "25P03"}
 RETRY_AFTER_SECONDS = 1
+CHALLENGE = 'Bearer realm="convalloc"'  # RFC 6750
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
 CONSOLE = "/admin/"
@@ -95,7 +96,7 @@ def unavailable() -> Response:
 def _refusal(problem: DomainError) -> Response:
     response = error(problem.message, problem.code, status=STATUS[problem.kind], fields=problem.fields, details=problem.details)
     if problem.kind is Kind.UNKNOWN_CALLER:
-        response["WWW-Authenticate"] = "X-Operator-Id"
+        response["WWW-Authenticate"] = CHALLENGE
     if problem.kind is Kind.UNAVAILABLE:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

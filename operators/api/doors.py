@@ -11,6 +11,7 @@ from rest_framework.viewsets import ViewSet
 from convalloc.api.requests import current_request_id
 from convalloc.errors import DomainError
 from operators import presence
+from operators.api.authentication import Credential
 from operators.api.permissions import operation_of, refusals_of, refuse_for_others, who_may
 from operators.models import Operator
 from tenants import eventlog, isolation
@@ -45,6 +46,12 @@ class TenantDoor(ViewSet):
         """The authenticated operator; `caller.tenant` is loaded."""
         operator: Operator = self.request.user  # type: ignore[assignment]
         return operator
+
+    @property
+    def credential(self) -> Credential:
+        """By what the caller was let in."""
+        credential: Credential = self.request.auth  # type: ignore[assignment]
+        return credential
 
     def on_behalf_of(self, operator_id: int) -> int:
         """The operator that the caller acts for: themselves, or whoever their role lets them. Raises Missing, OthersWork."""

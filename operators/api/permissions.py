@@ -11,7 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from convalloc.errors import DomainError
-from operators.errors import OthersWork, PlatformAccount, RoleTooLow, UnknownCaller
+from operators.errors import OthersWork, PlatformAccount, RoleTooLow, ScopeMissing, TokenExpired, UnknownCaller
 from operators.models import Operator, Role
 
 
@@ -43,6 +43,10 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-reassign": MANAGERS,
     "conversation-move-inbox": MANAGERS,
     "recalculation-update-priorities": ADMINS,
+    "me-retrieve": ALL,
+    "api-key-list": ADMINS,
+    "api-key-create": ADMINS,
+    "api-key-destroy": ADMINS,
     "tenant-retrieve": ALL,
     "tenant-change": ADMINS,
     "operator-list": MANAGERS,
@@ -65,6 +69,31 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "label-attach": ALL,
     "label-detach": ALL,
 }
+
+# The scopes of API keys: a noun, to read or to write. None of these: for any key (me), or for none (what makes keys).
+READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet"}
+NOUNS = {
+    "conversation": "conversations",
+    "recalculation": "conversations",
+    "grace-period": "conversations",
+    "label": "labels",
+    "inbox": "inboxes",
+    "operator": "operators",
+    "presence": "operators",
+    "tenant": "settings",
+}
+FOR_ANY_KEY = {"me-retrieve"}
+
+
+def scope_of(operation: str) -> str | None:
+    """What an API key must have for this; None: no scope opens it."""
+    noun = next((noun for noun in NOUNS if operation.startswith(f"{noun}-")), None)
+    if noun is None:
+        return None
+    return f"{NOUNS[noun]}:{'read' if operation.removeprefix(f'{noun}-') in READS else 'write'}"
+
+
+SCOPES = sorted({scope for operation in MATRIX if (scope := scope_of(operation))})
 
 
 def reach(operation: str, role: str) -> Reach:
@@ -94,7 +123,7 @@ def refusals_of(operation: str) -> tuple[type[DomainError], ...]:
     reaches = {reach(operation, role) for role in Role}
     low = (RoleTooLow,) if Reach.NOBODY in reaches else ()
     others = (OthersWork,) if Reach.OWN in reaches else ()
-    return (UnknownCaller, PlatformAccount, *low, *others)
+    return (UnknownCaller, TokenExpired, PlatformAccount, ScopeMissing, *low, *others)
 
 
 def refuse_for_others(view: Any, owner_id: int | None) -> None:
@@ -113,4 +142,7 @@ class RoleMatrix(BasePermission):
         operation = operation_of(view)
         if reach(operation, view.caller.role) is Reach.NOBODY:
             raise RoleTooLow(needed=lowest_role(operation))
+        scopes = view.credential.scopes
+        if scopes is not None and operation not in FOR_ANY_KEY and scope_of(operation) not in scopes:
+            raise ScopeMissing(scope=scope_of(operation) or "of a person who is signed in")
         return True

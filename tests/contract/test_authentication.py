@@ -47,7 +47,7 @@ def test_a_malformed_unknown_or_huge_id_is_401(cast: Cast, api: type[Api], offer
         answer = api(None).call("GET", "/inboxes", **{"X-Operator-Id": offered})
 
     assert witness.said(answer) == witness.UNKNOWN_CALLER
-    assert answer.headers["WWW-Authenticate"] == "X-Operator-Id"
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="convalloc"'
 
 
 def test_no_header_is_401(cast: Cast, api: type[Api]) -> None:

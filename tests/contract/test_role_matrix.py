@@ -61,4 +61,4 @@ def test_every_other_route_refuses_nobody_in_particular(cast: Cast, api: type[Ap
         answer = api(None).call(*call(route, ids))
 
     assert witness.said(answer) == witness.UNKNOWN_CALLER
-    assert answer.headers["WWW-Authenticate"] == "X-Operator-Id"
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="convalloc"'

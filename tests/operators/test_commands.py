@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from operators import console
+from operators import accounts
 from operators.models import Operator, OperatorStatus, Role, Status
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Event, Tenant
@@ -55,7 +55,7 @@ def run(command: str, *arguments: str) -> str:
 
 def account(email: str) -> Operator | None:
     """The account of an address, in whichever tenant."""
-    return console.find_by_email(email)
+    return accounts.find_by_email(email)
 
 
 def everything(cast: Cast) -> list[Any]:

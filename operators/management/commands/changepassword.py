@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from operators import console, staff
+from operators import accounts, staff
 from operators.management.account import AccountCommand, refusals_told
 from tenants import isolation
 
@@ -17,7 +17,7 @@ class Command(AccountCommand):
         parser.add_argument("email", help="the address that the account signs in with")
 
     def handle(self, *args: Any, email: str, noinput: bool, **options: Any) -> None:
-        account = console.find_by_email(email)
+        account = accounts.find_by_email(email)
         if account is None:
             raise CommandError(f"There is no account {email!r}.")
         password = self.password_for(account, noinput=noinput)

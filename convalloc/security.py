@@ -1,0 +1,14 @@
+"""Security events: a line each in the log, for whoever watches, with ids and never with a secret.
+
+Names as in OWASP's Logging Vocabulary where it has one: authn_, authz_ and so on.
+"""
+
+import logging
+from typing import Any
+
+log = logging.getLogger("convalloc.security")
+
+
+def tell(event: str, **facts: Any) -> None:
+    """`event` and its facts, as `name key=value …`; None is left out. The request's id is on every line anyway."""
+    log.warning("%s %s", event, " ".join(f"{name}={value}" for name, value in facts.items() if value is not None))

@@ -1,0 +1,129 @@
+"""/auth: signing in, going on, signing out. Open to anyone: who calls is what is found out here."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from convalloc import clock
+from convalloc.api.bodies import checked
+from convalloc.api.envelope import success
+from convalloc.api.requests import current_request_id
+from convalloc.api.schema import documented
+from operators import sessions, signing_keys
+from operators.errors import SessionEnded, WrongCredentials
+from operators.sessions import Granted
+from tenants import eventlog
+
+AN_ACCESS_TOKEN, A_REFRESH_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9…", "cvr_1_1_…"
+
+
+class Credentials(serializers.Serializer[Any]):
+    """Who signs in."""
+
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=128, trim_whitespace=False)
+
+    example = {"email": "operator1@tenant.demo", "password": "operator123"}
+
+
+class HeldToken(serializers.Serializer[Any]):
+    """The refresh token that was given last."""
+
+    refresh_token = serializers.CharField(max_length=200, trim_whitespace=False)
+
+    example = {"refresh_token": A_REFRESH_TOKEN}
+
+
+class Tokens(serializers.Serializer[Any]):
+    """What a client calls with, and what it goes on with."""
+
+    access_token = serializers.CharField(help_text="Send it as `Authorization: Bearer …`.")
+    token_type = serializers.CharField(help_text="Always `Bearer`.")
+    expires_in = serializers.IntegerField(help_text="Seconds that the access token is good for.")
+    refresh_token = serializers.CharField(help_text="Good for one POST /auth/refresh. Keep the newest, forget the others.")
+    refresh_expires_in = serializers.IntegerField(help_text="Seconds that the refresh token is good for.")
+    operator_id = serializers.IntegerField()
+    tenant_id = serializers.IntegerField()
+
+    example = {
+        "access_token": AN_ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 600,
+        "refresh_token": A_REFRESH_TOKEN,
+        "refresh_expires_in": 604800,
+        "operator_id": 1,
+        "tenant_id": 1,
+    }
+
+
+class AuthDoor(APIView):
+    """Asks nobody for a name; what it gives is for one caller's eyes and stays in no cache."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with eventlog.caused_by(None, current_request_id()):
+            response = super().dispatch(request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class Token(AuthDoor):
+    """Signing in."""
+
+    @documented(Tokens, body=Credentials, message="Signed in successfully", refuses=(WrongCredentials,))
+    def post(self, request: Request) -> Response:
+        """Sign in with email and password: an access token for the calls, and a refresh token to go on with."""
+        wish = checked(Credentials, request.data)
+        return success(_spell(sessions.begin(wish["email"], wish["password"])), message="Signed in successfully")
+
+
+class Refresh(AuthDoor):
+    """Going on."""
+
+    @documented(Tokens, body=HeldToken, message="Tokens renewed successfully", refuses=(SessionEnded,))
+    def post(self, request: Request) -> Response:
+        """New tokens for a refresh token. Each serves once: offered again, it ends the session, because it may have been stolen."""
+        return success(_spell(sessions.go_on(checked(HeldToken, request.data)["refresh_token"])), message="Tokens renewed successfully")
+
+
+class Logout(AuthDoor):
+    """Signing out."""
+
+    @documented(None, body=HeldToken, message="Signed out successfully")
+    def post(self, request: Request) -> Response:
+        """End the session of this refresh token, with its access tokens. Also 200 where there is nothing to end."""
+        sessions.end(checked(HeldToken, request.data)["refresh_token"])
+        return success(None, message="Signed out successfully")
+
+
+@require_safe
+@cache_control(public=True, max_age=60)
+def jwks(request: HttpRequest) -> JsonResponse:
+    """The public keys of our access tokens, as a JSON Web Key Set. Look again when a token names a key that is not among them."""
+    return JsonResponse(signing_keys.published(), content_type="application/jwk-set+json")
+
+
+def _spell(granted: Granted) -> dict[str, Any]:
+    return {
+        "access_token": granted.access_token,
+        "token_type": "Bearer",
+        "expires_in": settings.ACCESS_TOKEN_SECONDS,
+        "refresh_token": granted.refresh_token,
+        "refresh_expires_in": _seconds_until(granted.refresh_until),
+        "operator_id": granted.session.operator_id,
+        "tenant_id": granted.session.tenant_id,
+    }
+
+
+def _seconds_until(end: datetime) -> int:
+    return max(0, int((end - clock.now()).total_seconds()))

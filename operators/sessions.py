@@ -1,0 +1,129 @@
+"""Sessions: a client signs in once, and goes on with refresh tokens, each of which serves once.
+
+A token that is offered again was stolen, or its thief was faster: nobody can tell, so the session ends for both.
+Source: RFC 9700 (OAuth 2.0 Security Best Current Practice), refresh token rotation.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+
+from convalloc import clock, security
+from operators import accounts, bearers, presence, tokens
+from operators.errors import SessionEnded, WrongCredentials
+from operators.models import RefreshToken, Session
+from tenants import eventlog, isolation
+
+PREFIX = "cvr"
+EndReason = Session.EndReason
+
+
+class Granted(NamedTuple):
+    """What a client is given: both secrets, and the session that they belong to."""
+
+    session: Session
+    access_token: str
+    refresh_token: str
+    refresh_until: datetime
+
+
+def begin(email: str, password: str) -> Granted:
+    """Sign in by password. Raises WrongCredentials, the same for an unknown address, a wrong password and a closed account.
+
+    Outside a transaction: to hash a password takes long.
+    """
+    operator = accounts.prove(email, password)
+    if operator is None or not operator.is_active or operator.is_superuser:
+        security.tell("sign_in_refused", operator_id=operator.pk if operator else None)
+        raise WrongCredentials
+    with isolation.act_as(operator.tenant_id), eventlog.acting(operator.pk):
+        as_it_is = presence.lock(operator.pk).operator
+        if as_it_is.password != operator.password or not as_it_is.is_active:
+            raise WrongCredentials  # changed, or closed, while the password was looked at
+        session = Session.objects.create(operator=operator, expires_at=clock.now() + timedelta(days=settings.SESSION_DAYS))
+        eventlog.append("session.began", session, after={"operator_id": operator.pk})
+        return _grant(session)
+
+
+def go_on(refresh_token: str) -> Granted:
+    """New tokens for one that was not used yet. Raises SessionEnded for every other.
+
+    Its own transaction: the end of a session whose token was offered twice stands, though the caller is refused.
+    """
+    offered = bearers.read(PREFIX, refresh_token)
+    if offered is not None:
+        with isolation.act_as(offered.tenant_id):
+            granted = _exchange(offered)
+        if granted is not None:
+            return granted
+    raise SessionEnded
+
+
+def end(refresh_token: str) -> None:
+    """Sign out by the token that would go on. What is no token, or of a session that has ended, changes nothing (RFC 7009)."""
+    offered = bearers.read(PREFIX, refresh_token)
+    if offered is None:
+        return
+    with isolation.act_as(offered.tenant_id):
+        token = _lock(offered)
+        if token is not None:
+            with eventlog.acting(token.session.operator_id):
+                _end([token.session], EndReason.SIGNED_OUT)
+
+
+def end_all(operator_id: int, reason: Session.EndReason) -> int:
+    """End every session of an operator; how many. Their access tokens are refused from now on, too."""
+    return _end(list(Session.objects.select_for_update(no_key=True).filter(operator_id=operator_id, ended_at=None).order_by("pk")), reason)
+
+
+def sweep(limit: int) -> int:
+    """Forget up to `limit` sessions of the bound tenant that nobody can go on with; how many. The log of events keeps that they were."""
+    over = Session.objects.filter(expires_at__lte=clock.now()).order_by("pk").values("pk")[:limit]
+    _, deleted = Session.objects.filter(pk__in=list(over.values_list("pk", flat=True))).delete()
+    return deleted.get(Session._meta.label, 0)
+
+
+def _exchange(offered: bearers.Bearer) -> Granted | None:
+    """The next tokens; None, and perhaps the session's end, where this one does not serve."""
+    token = _lock(offered)
+    if token is None:
+        return None
+    session, now = token.session, clock.now()
+    if token.used_at is not None:
+        security.tell("refresh_token_reused", operator_id=session.operator_id, session_id=session.pk)
+        with eventlog.acting(session.operator_id):
+            _end([session], EndReason.REUSED)
+        return None
+    if session.ended_at is not None or min(token.expires_at, session.expires_at) <= now or not session.operator.is_active:
+        return None
+    token.used_at = now
+    token.save(update_fields=["used_at"])
+    return _grant(session)
+
+
+def _lock(offered: bearers.Bearer) -> RefreshToken | None:
+    """The token under its session's lock; None where none is meant."""
+    found = RefreshToken.objects.filter(pk=offered.row_id).first()
+    if found is None or not bearers.fits(offered, found.digest):
+        return None
+    session = Session.objects.select_for_update(no_key=True, of=("self",)).select_related("operator").get(pk=found.session_id)
+    token: RefreshToken = RefreshToken.objects.get(pk=found.pk)
+    token.session = session
+    return token
+
+
+def _grant(session: Session) -> Granted:
+    secret, digest = bearers.fresh()
+    until = min(clock.now() + timedelta(days=settings.REFRESH_TOKEN_DAYS), session.expires_at)
+    token = RefreshToken.objects.create(session=session, digest=digest, expires_at=until)
+    return Granted(session, tokens.issue(session), bearers.spell(PREFIX, session.tenant_id, token.pk, secret), until)
+
+
+def _end(running: list[Session], reason: Session.EndReason) -> int:
+    running = [session for session in running if session.ended_at is None]
+    for session in running:
+        session.ended_at, session.end_reason = clock.now(), reason
+        session.save(update_fields=["ended_at", "end_reason"])
+        eventlog.append("session.ended", session, after={"operator_id": session.operator_id}, cause=reason)
+    return len(running)
