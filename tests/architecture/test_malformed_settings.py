@@ -22,6 +22,9 @@ MALFORMED = {
     "SHUTDOWN_DELAY_SECONDS": ["soon", "61"],
     "TICK_SECONDS": ["1", "61", "1m"],
     "LOG_LEVEL": ["LOUD"],
+    "ACCESS_TOKEN_SECONDS": ["59", "601", "10m"],
+    "REFRESH_TOKEN_DAYS": ["0", "91"],
+    "SESSION_DAYS": ["0", "366"],
     "OPERATOR_HEADER_AUTH": ["ja"],
     "PRIORITY_ALPHA": ["much", "-0.1", "100.1", "0.12345", "NaN", "inf"],
     "PRIORITY_BETA": ["0,6"],
@@ -31,7 +34,7 @@ MALFORMED = {
     "MAX_CONVERSATION_FETCH": ["15", "1001"],
     "ENV_FILE": ["/no/such/file"],
 }
-ANY_TEXT = {"SECRET_KEY", "ALLOWED_HOSTS", "EMBEDDED_DIR"}
+ANY_TEXT = {"SECRET_KEY", "SECRET_KEY_FALLBACKS", "TOKEN_ISSUER", "ALLOWED_HOSTS", "EMBEDDED_DIR"}
 
 
 def start(**environment: str) -> subprocess.CompletedProcess[str]:

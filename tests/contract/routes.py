@@ -7,7 +7,9 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from operators.models import Operator
+from operators import api_keys
+from operators.models import ApiKey, Operator
+from tenants import isolation
 from tests.conftest import Cast
 from tests.contract.witness import held, kept, resolved, subscribe
 
@@ -21,7 +23,7 @@ class Route:
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} {grace period} stand for ids
+    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Route:
         return self.operation
 
 
-CONVERSATION, OPERATOR, INBOX, LABEL, GRACE = ("conversation", "operator", "inbox", "label", "grace period")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY = ("conversation", "operator", "inbox", "label", "grace period", "api key")
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -47,6 +49,10 @@ ROUTES = [
     Route("conversation-reassign", "POST", "/conversations/reassign", body=WHO_AND_WHAT),
     Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
+    Route("me-retrieve", "GET", "/me"),
+    Route("api-key-list", "GET", "/api-keys"),
+    Route("api-key-create", "POST", "/api-keys", body={"operator_id": OPERATOR}, extra={"name": "CRM", "scopes": ["labels:read"]}),
+    Route("api-key-destroy", "DELETE", "/api-keys/{api key}"),
     Route("tenant-retrieve", "GET", "/tenant"),
     Route("tenant-change", "PATCH", "/tenant", extra={"name": "another name"}),
     Route("operator-list", "GET", "/operators"),
@@ -81,6 +87,7 @@ ROUTES = [
     Route("label-attach", "POST", "/labels/attach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
     Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
 ]
+OPEN_TO_POST = {"auth-token": "/auth/token", "auth-refresh": "/auth/refresh", "auth-logout": "/auth/logout"}
 OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
 
 
@@ -115,7 +122,7 @@ def operations() -> Iterator[tuple[str, str, str]]:
             continue
         actions = getattr(pattern.callback, "actions", None)
         if actions is None:
-            yield str(pattern.name), "GET", prefix
+            yield str(pattern.name), "POST" if pattern.name in OPEN_TO_POST else "GET", prefix
             continue
         basename = pattern.callback.initkwargs["basename"]  # type: ignore[attr-defined]
         for method, action in actions.items():
@@ -144,9 +151,20 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             return ids | {CONVERSATION: held(cast, owner).pk, OPERATOR: cast.operator().pk}
         case "conversation-search":
             cast.conversation(customer_phone_number="+19870000000")
-        case "grace-period-extend" | "grace-period-expire-now" | "anything":
+        case "grace-period-extend" | "grace-period-expire-now":
             ids[GRACE] = kept(cast, cast.operator()).pk
+        case "api-key-destroy":
+            ids[API_KEY] = api_key(cast).pk
+        case "anything":
+            ids |= {GRACE: kept(cast, cast.operator()).pk, API_KEY: api_key(cast).pk}
     return ids | {CONVERSATION: cast.conversation().pk}
+
+
+def api_key(cast: Cast) -> ApiKey:
+    """A key of the tenant's, that only reads labels."""
+    with isolation.act_as(cast.tenant.pk):
+        key, _ = api_keys.make("CRM", acts_as=cast.mia.pk, scopes=["labels:read"], days=1, by=cast.ada)
+    return key
 
 
 def stage_anything(cast: Cast) -> dict[str, int]:

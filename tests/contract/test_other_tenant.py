@@ -13,7 +13,7 @@ NO_SUCH_ID = 987_654_321
 
 def positions(route: Route) -> list[str]:
     """Where an id stands in a call of the route: `kind` in the path or the body, `kind?` in the query."""
-    in_path = [kind for kind in ("conversation", "operator", "inbox", "label", "grace period") if f"{{{kind}}}" in route.path]
+    in_path = [kind for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key") if f"{{{kind}}}" in route.path]
     return in_path + list(route.body.values()) + [f"{kind}?" for kind in route.query.values()]
 
 
@@ -31,6 +31,8 @@ def test_the_walk_has_an_id_to_try_on_every_route_that_takes_one() -> None:
     assert without == {
         "conversation-search",
         "recalculation-update-priorities",
+        "me-retrieve",
+        "api-key-list",
         "tenant-retrieve",
         "tenant-change",
         "operator-list",

@@ -38,6 +38,9 @@ def routes() -> set[str]:
     return found
 
 
+OPEN = re.compile(r"/(health|auth)\b")
+
+
 def test_is_openapi_3_1_and_valid() -> None:
     assert openapi()["openapi"].startswith("3.1")
     validate(openapi())
@@ -73,14 +76,14 @@ class TestEachOperation:
         assert [misfit for misfit in misfits if misfit] == []
 
     def test_asks_for_the_caller_unless_it_is_a_probe(self, name: str, told: dict[str, Any]) -> None:
-        asks = told.get("security") == [{"operatorId": []}]
+        asks = told.get("security") == [{"bearer": []}, {"operatorId": []}]
 
-        assert asks == ("/health" not in name)
+        assert asks == (not OPEN.search(name))
         assert ({"401", "403", "503"} <= told["responses"].keys()) == asks
 
 
 def test_operations_bear_the_names_of_the_role_matrix() -> None:
-    ids = {told["operationId"].replace("_", "-") for name, told in operations() if "/health" not in name}
+    ids = {told["operationId"].replace("_", "-") for name, told in operations() if not OPEN.search(name)}
 
     assert {re.sub(r"-by-(get|post)$", "", id_) for id_ in ids} == MATRIX.keys()
     assert len({told["operationId"] for _, told in operations()}) == len(operations())
@@ -94,9 +97,11 @@ def test_names_every_filter_of_the_list() -> None:
 
 
 def test_says_how_the_caller_is_named() -> None:
-    scheme = openapi()["components"]["securitySchemes"]["operatorId"]
+    schemes = openapi()["components"]["securitySchemes"]
 
-    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-Operator-Id")
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    header = schemes["operatorId"]
+    assert (header["type"], header["in"], header["name"]) == ("apiKey", "header", "X-Operator-Id")
 
 
 # --- the two routes: these tests have no database, so that touching one fails them -----------------

@@ -42,7 +42,8 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        insert("ticks", specimen("ticks", cast))
+        for table in ("ticks", "refresh_tokens", "api_keys", "signing_keys"):
+            insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
         Conversation.objects.filter(pk=conversation.pk).update(state="ALLOCATED", assigned_operator=cast.olga)
@@ -90,6 +91,29 @@ def presence_period(cast: Cast) -> Row:
         "actor_id": cast.mia.pk,
         "started_at": timezone.now(),
     }
+
+
+def session(cast: Cast) -> Row:
+    return {"operator_id": cast.mia.pk, "expires_at": timezone.now(), "end_reason": ""}
+
+
+def refresh_token(cast: Cast) -> Row:
+    return {"session_id": insert("sessions", specimen("sessions", cast)), "digest": "hash", "expires_at": timezone.now()}
+
+
+def api_key(cast: Cast) -> Row:
+    return {
+        "name": "CRM",
+        "operator_id": cast.mia.pk,
+        "scopes": Jsonb(["labels:read"]),
+        "digest": "hash",
+        "created_by_id": cast.ada.pk,
+        "expires_at": timezone.now(),
+    }
+
+
+def signing_key(cast: Cast) -> Row:
+    return {"kid": f"key {next(_numbers)}", "private_key": "sealed", "public_key": "public", "retires_at": timezone.now()}
 
 
 def subscription(cast: Cast) -> Row:
@@ -153,6 +177,10 @@ def conversation_label(cast: Cast, of: Conversation | None = None, label_id: int
 
 
 MAKERS = {
+    "sessions": session,
+    "refresh_tokens": refresh_token,
+    "api_keys": api_key,
+    "signing_keys": signing_key,
     "inboxes": inbox,
     "events": event,
     "ticks": tick,
