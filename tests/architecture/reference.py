@@ -23,7 +23,7 @@ from operators.models import Role
 BASE = Path(__file__).resolve().parents[2]
 APPS = sorted(app for app in settings.INSTALLED_APPS if (BASE / app).is_dir())
 REACH = {Reach.NOBODY: "–", Reach.OWN: "own", Reach.TENANT: "yes"}  # noqa: RUF001  a dash of print
-KIND = re.compile(r'"([a-z]+\.[a-z_]+)"')
+KIND = re.compile(r'"([a-z_]+\.[a-z_]+)"')
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

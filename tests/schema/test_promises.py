@@ -136,7 +136,7 @@ WORKING = [
     Call("POST", "/auth/logout", lambda cast: (None, "/auth/logout", {"refresh_token": going_on(cast)})),
     Call("GET", "/me", lambda cast: (cast.olga, "/me", None)),
     Call("GET", "/api-keys", lambda cast: (api_key(cast) and cast.ada, "/api-keys", None)),
-    Call("POST", "/api-keys", lambda cast: (cast.ada, "/api-keys", {"name": "CRM", "scopes": ["labels:read"]})),
+    Call("POST", "/api-keys", lambda cast: (cast.ada, "/api-keys", {"name": "CRM", "operator_id": cast.mia.pk, "scopes": ["labels:read"]})),
     Call("DELETE", "/api-keys/{id}", lambda cast: (cast.ada, f"/api-keys/{api_key(cast).pk}", None)),
     Call("GET", "/tenant", lambda cast: (cast.olga, "/tenant", None)),
     Call("PATCH", "/tenant", lambda cast: (cast.ada, "/tenant", {"priority_alpha": 0.5, "operator_capacity": 8})),
