@@ -31,7 +31,7 @@ CREATE = call(1, "create", conversation=1, shown=(NEW,))
 CLAIM = call(2, "claim", conversation=1, operator=OLGA, shown=(CLAIMED,))
 RESOLVE = call(3, "resolve", Outcome.UNKNOWN, conversation=1)
 LATE = call(4, "claim", Outcome.FAIL, conversation=1, operator=OTTO)
-AWAY = call(5, "status", operator=OTTO, status="AWAY", since="5")
+AWAY = call(5, "status", operator=OTTO, status="AWAY", instant="5")
 HISTORY = [CREATE, CLAIM, RESOLVE, LATE, AWAY]
 LOG = [
     entry(1, "conversation.created", {}, {"state": "QUEUED", "version": 1}),
