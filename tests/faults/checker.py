@@ -32,6 +32,7 @@ DONE_BY = {
     "heartbeat": "",  # it tells nobody
 }
 ALONG = {"release-now": "conversation.deallocated"}  # any number of them, also where the status was that already
+GRACE_ENDS = {"grace.expired", "grace.cancelled"}
 # What nobody may do without having been asked. The clock requeues; it declares nobody lost whose lease is longer than the run.
 ASKED_FOR = {*DONE_BY.values(), *ALONG.values()} - {REQUEUED}
 # The others hand it to somebody; a move says nothing about it where the inbox is the same.
@@ -62,6 +63,7 @@ def check(history: Sequence[Call], log: Iterable[Entry], rows: Rows) -> Verdict:
     statuses_stand(history, log, rows, found)
     leases_stand(history, rows, found)
     deadlines_stand(history, log, found)
+    grace_ends_once(log, found)
     settings_stand(history, log, rows, found)
     nobody_was_sent_away(history, stories, found)
     nobody_keeps_what_was_put_back(history, stories, found)
@@ -204,6 +206,17 @@ def deadlines_stand(history: Sequence[Call], log: Sequence[Entry], found: Verdic
         if call.act == "extend" and call.outcome is Outcome.OK and told.get(call.id) != call.instant:
             kind = found.contradicted if call.id in told else found.lost
             kind.append(f"{call} was answered, and by the log it ends at {told.get(call.id)}")
+
+
+def grace_ends_once(log: Sequence[Entry], found: Verdict) -> None:
+    """After its end nothing is told of a grace period any more."""
+    ended = set[int]()
+    for entry in log:
+        if entry.kind.startswith("grace."):
+            if entry.subject in ended:
+                found.doubled.append(f"{entry} after the grace period had ended")
+            elif entry.kind in GRACE_ENDS:
+                ended.add(entry.subject)
 
 
 def settings_stand(history: Sequence[Call], log: Sequence[Entry], rows: Rows, found: Verdict) -> None:

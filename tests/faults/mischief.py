@@ -85,6 +85,16 @@ def end_a_session(target: Target) -> None:
         time.sleep(SHORTLY_SECONDS / 5)
 
 
+def kill_a_session(target: Target) -> None:
+    """SIGKILL to one of them, best in the middle of its work: PostgreSQL cuts off all the others, and recovers by itself."""
+    stack = target.stack
+    sessions = "FROM pg_stat_activity WHERE usename = 'convalloc_app' ORDER BY state <> 'idle' DESC, random() LIMIT 1"
+    for (pid,) in stack.command(f"SELECT pid {sessions}"):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(SHORTLY_SECONDS)
+    stack.until(lambda: stack.command("SELECT 1"))
+
+
 def kill_the_broker(target: Target) -> None:
     """What it held is gone."""
     target.stack.kill_broker()
@@ -117,6 +127,7 @@ ALL: tuple[Fault, ...] = (
     freeze_celery,
     crash_the_database,
     end_a_session,
+    kill_a_session,
     kill_the_broker,
     flush_the_broker,
     freeze_the_broker,

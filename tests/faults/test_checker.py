@@ -49,6 +49,7 @@ HALF = HISTORY[:2], LOG[:2], Rows(conversations=(CLAIMED,), assignments=((1, OLG
 ALIVE = call(1, "heartbeat", operator=OLGA, instant="9")
 MORE_TIME = call(1, "extend", period=4, instant="9")
 EXTENDED = entry(1, "grace.extended", {"expires_at": "5"}, {"expires_at": "9"}, subject=4)
+BACK = entry(0, "grace.cancelled", {}, {"end_reason": "returned"}, subject=4, request="")
 RENAMED = call(1, "settings", wish={"name": "b"}, got={"name": "b"})
 NAMED = entry(1, "tenant.settings_changed", {"name": "a"}, {"name": "b"}, subject=9)
 NAMED_AGAIN = entry(2, "tenant.settings_changed", {"name": "b"}, {"name": "c"}, subject=9)
@@ -75,7 +76,7 @@ def test_a_history_that_happened_is_believed() -> None:
 @pytest.mark.parametrize(("history", "log", "rows"), [
     ([ALIVE], [], Rows(leases={OLGA: "9"})),
     ([ALIVE._replace(instant="")], [], Rows()),
-    ([MORE_TIME], [EXTENDED], Rows()),
+    ([MORE_TIME], [EXTENDED, BACK._replace(id=2)], Rows()),
     ([RENAMED, RENAMED._replace(id="again"), RENAMED_AGAIN], [NAMED, NAMED_AGAIN], Rows(settings={"name": "c"})),
     ([RENAMED], [], Rows(settings={"name": "b"})),
     (MOVED, MOVE, Rows((Shown(1, "QUEUED", None, 2, 3),))),
@@ -135,6 +136,8 @@ DOUBLED = {
         [NAMED, NAMED_AGAIN._replace(before={"name": "a"})],
         Rows(settings={"name": "c"}),
     ),
+    "a grace period that had ended was extended": ([MORE_TIME], [BACK, EXTENDED], Rows()),
+    "a grace period ended twice": ([], [BACK, BACK._replace(id=2, kind="grace.expired")], Rows()),
     "it was put back twice": (
         [CREATE, CLAIM, PUT_BACK],
         [*LOG[:2], SENT_HOME, TAKEN_BACK, TAKEN_BACK._replace(id=5, before={}, after={"version": 4})],
