@@ -12,9 +12,10 @@ import pytest
 from kombu import Connection
 
 from conversations.models import Conversation
+from tests import production
 from tests.conftest import Cast, assemble
 from tests.faults.program import Program
-from tests.faults.stack import COMMANDS, Stack
+from tests.faults.stack import Stack
 from tests.faults.test_worker_and_beat import (
     PRODUCT,
     an_hour_passes,
@@ -33,7 +34,9 @@ LIMITS = ["--soft-time-limit", "1", "--time-limit", "2", "--concurrency", "2", "
 
 def worker(stack: Stack, name: str) -> Program:
     """One that runs."""
-    program = stack.program(name, [sys.executable, "-m", *COMMANDS["worker"], *LIMITS, "--hostname", f"{name.replace(' ', '-')}@stack"])
+    program = stack.program(
+        name, [sys.executable, "-m", *production.COMMANDS["worker"], *LIMITS, "--hostname", f"{name.replace(' ', '-')}@stack"]
+    )
     program.start()
     return program
 
