@@ -1,4 +1,7 @@
-"""What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period."""
+"""What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period.
+
+Not before every silence was spared once that may be an outage of ours (docs/decisions/0009).
+"""
 
 import logging
 import math
@@ -23,6 +26,7 @@ ROUND = 500  # operators that are looked for at a time
 # Without a tick for so long, the database may have been away, and the API with it. A ring that came to nothing makes it two ticks;
 # one that came late, a quarter more than one.
 OUTAGE = timedelta(seconds=1.5 * settings.TICK_SECONDS)
+SAFE_SECONDS = 2 * settings.TICK_SECONDS  # a lease of so long, with three signs of life in it, survives an outage between two rings
 
 
 class Counts(NamedTuple):
