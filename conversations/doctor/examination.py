@@ -74,7 +74,7 @@ def _ask(finding: Finding, invariant: Invariant, tenant_id: int, **stretch: int)
 
 def _select(invariant: Invariant, tenant_id: int, what: str, **stretch: int) -> tuple[Any, ...]:
     with isolation.act_as(tenant_id), connection.cursor() as cursor:
-        parameters = queue.placing(Tenant.objects.get(pk=tenant_id)) | stretch
+        parameters = queue.placing(Tenant.objects.get(pk=tenant_id)) | stretch | invariant.asks()
         cursor.execute(f"SELECT {what} FROM ({invariant.offenders}) offenders", parameters)
         row: tuple[Any, ...] = cursor.fetchone()
     return row

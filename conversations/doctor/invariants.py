@@ -4,11 +4,12 @@ A query selects the `id` of whoever offends, among the rows of %(tenant_id)s. It
 is being changed meanwhile is seen before or after its transaction, never in between.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from conversations import queue
+from conversations import queue, silence
 from conversations.doctor.findings import Verdict
 from conversations.priority import NAMED
 from conversations.states import State
@@ -27,6 +28,7 @@ class Invariant(NamedTuple):
     offenders: str
     advice: str
     verdict: Verdict = Verdict.FAIL
+    asks: Callable[[], dict[str, Any]] = dict  # what its query is to know besides, of the bound tenant
 
 
 HOLDERS = Invariant(
@@ -66,12 +68,14 @@ HISTORY = Invariant(
 )
 UNHEARD = Invariant(
     name="unheard",
-    holds="nobody's lease is over for longer than two ticks",
+    holds="nobody whom we could have heard has a lease that is over for longer than two ticks",
     of="operators",
     offenders=f"""
     SELECT s.operator_id AS id FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
-     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}""",
+     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}
+       AND {leases.JUDGED}""",
     advice="Work may be with somebody who is gone: see the worker and the last tick. `manage.py declare_lost`, or --fix, does it now.",
+    asks=lambda: {"deaf": silence.deaf()},
 )
 CLOSED_ACCOUNTS = Invariant(
     name="closed_accounts",

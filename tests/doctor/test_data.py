@@ -59,9 +59,10 @@ TO_MEND = {
     ),
     "a silence that nobody heard": Break(
         "UPDATE tenants SET lease_seconds = 30, leases_from = now() - interval '1 hour';"
-        "UPDATE operator_status SET seen_at = now() - interval '151 seconds';"
-        "UPDATE operator_status SET last_status_change_at = last_status_change_at - interval '1 hour';"
-        "UPDATE presence_periods SET started_at = started_at - interval '1 hour', ended_at = ended_at - interval '1 hour'",
+        "UPDATE operator_status SET seen_at = now() - interval '151 seconds' WHERE operator_id <> {ada};"
+        "UPDATE operator_status SET last_status_change_at = last_status_change_at - interval '1 hour' WHERE operator_id <> {ada};"
+        "UPDATE presence_periods SET started_at = started_at - interval '1 hour', ended_at = ended_at - interval '1 hour'"
+        " WHERE operator_id <> {ada}",
         {"unheard"},
     ),
     "an account that was closed by hand": Break("UPDATE operators SET is_active = false WHERE id = {olga}", {"closed_accounts"}),
