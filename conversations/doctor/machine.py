@@ -93,13 +93,18 @@ def _broker(app: Celery) -> Finding:
 def _worker(app: Celery) -> Finding:
     try:
         _reach(app)
-        names = sorted(name for answer in app.control.ping(timeout=PATIENCE_SECONDS) or () for name in answer)
+        answers = app.control.inspect(timeout=PATIENCE_SECONDS).active_queues() or {}
     except Exception:  # the broker's finding tells it
         return Finding("worker", WARN, "cannot be asked without a broker", "See the broker.")
-    if names:
-        return Finding("worker", OK, f"{len(names)} answer: {', '.join(names)}")
-    advice = "Start one: celery -A convalloc worker. One that is busy may be late to answer; the last ticks tell."
-    return Finding("worker", WARN, f"none answered within {PATIENCE_SECONDS} s", advice)
+    taken = {name: sorted(queue["name"] for queue in queues) for name, queues in sorted(answers.items())}
+    busy = "One that is busy may be late to answer; the last ticks tell."
+    if not taken:
+        return Finding("worker", WARN, f"none answered within {PATIENCE_SECONDS} s", f"Start one: celery -A convalloc worker. {busy}")
+    answered = f"{len(taken)} answer: " + ", ".join(f"{name} ({', '.join(queues)})" for name, queues in taken.items())
+    if forgotten := sorted(set(app.amqp.queues) - {name for queues in taken.values() for name in queues}):
+        advice = f"Start one without --queues, or name {' and '.join(forgotten)} there too. {busy}"
+        return Finding("worker", WARN, f"nobody takes from the queue {' and '.join(forgotten)}; {answered}", advice)
+    return Finding("worker", OK, answered)
 
 
 def _reach(app: Celery) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from conversations.doctor import machine
 from conversations.doctor.findings import Finding, Verdict
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tenant, Tick
+from tests.conversations.test_tasks import WORKER, running, until
 from tests.servers import as_role, superuser
 
 TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks")
@@ -231,6 +233,18 @@ def test_a_broker_that_is_away_is_a_failure_that_says_what_to_do_meanwhile(commi
     assert found["broker"]["verdict"] == "FAIL"
     assert "expire_grace_periods --loop" in found["broker"]["advice"]
     assert found["worker"]["message"] == "cannot be asked without a broker"
+
+
+def test_a_queue_that_no_worker_takes_from_is_a_warning_that_names_it(committed: None, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+
+    with running(log, *WORKER, "--queues", "ranking"):
+        until(lambda: " ready." in log.read_text(), log)
+        finding = finding_of("worker")
+
+    assert finding.verdict == Verdict.WARN
+    assert finding.message.startswith("nobody takes from the queue deadlines; 1 answer: celery@")
+    assert "--queues" in finding.advice
 
 
 def test_no_broker_at_all_is_a_failure(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
