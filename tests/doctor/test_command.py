@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from convalloc.celery import app
 from conversations import demo, tasks
-from conversations.doctor import chronicle, examination, invariants
+from conversations.doctor import chronicle, examination, histories, invariants
 from conversations.models import Conversation
 from tenants import isolation
 from tests.conftest import Cast, assemble
@@ -67,6 +67,7 @@ def test_a_broken_house_is_told_to_machines_with_its_offenders(house: Cast, tick
         "message": invariants.NO_GRACE.holds,
         "advice": invariants.NO_GRACE.advice,
         "of": "operators",
+        "looked_at": 2,
         "count": 1,
         "tenants": [{"tenant_id": house.tenant.pk, "count": 1, "ids": [house.olga.pk]}],
     }
@@ -80,12 +81,12 @@ def test_a_broken_house_is_told_to_people_with_what_to_do(house: Cast, ticked: N
         call_command("doctor", stdout=output)
 
     lines = output.getvalue().splitlines()
-    failed = lines.index(f"  FAIL  no_grace: {invariants.NO_GRACE.holds}: 1 operators")
+    failed = lines.index(f"  FAIL  no_grace: {invariants.NO_GRACE.holds}: 1 operators, 2 looked at")
     assert lines[failed + 1 : failed + 3] == [
         f"        tenant {house.tenant.pk}: 1 operators: {house.olga.pk}",
         f"        → {invariants.NO_GRACE.advice}",
     ]
-    assert f"  OK    holders: {invariants.HOLDERS.holds}" in lines
+    assert f"  OK    holders: {invariants.HOLDERS.holds} (2 conversations)" in lines
     assert lines[-1] == "FAIL: 1 failures, 1 warnings"
 
 
@@ -143,7 +144,8 @@ def test_ten_thousand_conversations_take_a_few_statements_within_the_limits_of_t
     with CaptureQueriesContext(connection) as asked:
         findings = examination.examine([cast.tenant.pk])
 
-    stretches = 10_001 // chronicle.STRETCH + 1
+    stretches = 10_001 // examination.STRETCH[Conversation] + 1
     selects = [query for query in asked.captured_queries if "offenders" in query["sql"]]
     assert [finding.as_lines() for finding in findings if not finding.is_fine] == []
-    assert len(selects) == len(invariants.INVARIANTS) + stretches * len(chronicle.CHRONICLE)
+    others = len(histories.OF_GRACE) + len(histories.OF_PEOPLE)
+    assert len(selects) == len(invariants.INVARIANTS) + stretches * len(chronicle.CHRONICLE) + others
