@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from convalloc.errors import OutcomeUnknown
 from conversations import queue
@@ -82,9 +82,10 @@ def stays() -> Iterator[None]:
     """Raises Lost in the place of whatever the end of the session raised inside; everything else passes."""
     try:
         yield
-    except (DatabaseError, InterfaceError, OutcomeUnknown) as problem:
-        if not connection.is_usable():
-            connection.close()
+    except OutcomeUnknown as problem:
+        raise Lost(gist(problem)) from problem
+    except (OperationalError, InterfaceError) as problem:
+        if isolation.was_cut_off(problem):
             raise Lost(gist(problem)) from problem
         raise
 

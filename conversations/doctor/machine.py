@@ -35,7 +35,7 @@ def examine(app: Celery) -> Iterator[Finding]:
         yield Finding("version", FAIL, f"PostgreSQL {version} is older than {OLDEST_SERVER}", f"Upgrade it to {OLDEST_SERVER} or newer.")
     unapplied = _unapplied()
     yield unapplied
-    yield from (_role(role), _walls(), _limits(role))
+    yield from (_role(role), _walls(), _guards(), _limits(role))
     yield from (_broker(app), _worker(app))
     if unapplied.is_fine:
         yield from beat(app)
@@ -64,6 +64,16 @@ def _walls() -> Finding:
         advice = "One tenant may see another's rows. Compare with a database that is freshly migrated, and put the policy back."
         return Finding("walls", FAIL, " ".join(fault.msg for fault in faults), advice)
     return Finding("walls", OK, "every table of a tenant has its policy, ENABLEd and FORCEd")
+
+
+def _guards() -> Finding:
+    with connection.cursor() as cursor:
+        missing = checks.missing_guards(cursor)
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        advice = "Something that must never happen is not refused any more, or is slow. Compare with a database that is freshly migrated."
+        return Finding("guards", FAIL, f"{len(missing)} constraints or indexes are missing or not valid: {named}", advice)
+    return Finding("guards", OK, "every constraint and every index of the tables is there, and valid")
 
 
 def _limits(role: str) -> Finding:

@@ -119,23 +119,27 @@ REMEDIES: dict[Invariant, Remedy] = {
 
 
 def mend(findings: list[Finding]) -> Mending:
-    """Mend what is safe to mend of the tenants that these findings name. Raises examination.Lost.
+    """Mend what is safe to mend of the tenants that these findings name.
 
     Each remedy asks anew: what the one before has closed may be what the next one opens. Whose rows somebody else does not let go
-    of, is left, and everybody else is mended all the same.
+    of, is left, and everybody else is mended all the same; so is everybody left once the database is lost.
     """
     names = {invariant.name for invariant in REMEDIES}
     mending = Mending([], [])
     for tenant_id in sorted({tenant_id for finding in findings if finding.name in names for tenant_id in finding.tenants}):
-        for invariant, remedy in REMEDIES.items():
+        try:
             with examination.stays(), isolation.act_as(tenant_id):
                 tenant = Tenant.objects.get(pk=tenant_id)
-            _apply(remedy, invariant, tenant, mending)
+            for invariant, remedy in REMEDIES.items():
+                _apply(remedy, invariant, tenant, mending)
+        except examination.Lost as problem:
+            mending.left.append(f"tenant {tenant_id} and those after it: {problem}")
+            break
     return mending
 
 
 def _apply(remedy: Remedy, invariant: Invariant, tenant: Tenant, mending: Mending) -> None:
-    """One remedy for one tenant. Where the first few are left, so is the rest: each of them may cost a lock_timeout."""
+    """One remedy for one tenant. Raises Lost. Where the first few are left, so is the rest: each of them may cost a lock_timeout."""
     number = left = 0
     try:
         with examination.stays():

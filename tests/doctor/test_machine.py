@@ -70,7 +70,17 @@ def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(db: None) -> Non
 
     found = examined()
 
-    assert list(found) == ["database", "migrations", "role", "walls", "limits", "broker", "worker", *(f"tick {name}" for name in TASKS)]
+    assert list(found) == [
+        "database",
+        "migrations",
+        "role",
+        "walls",
+        "guards",
+        "limits",
+        "broker",
+        "worker",
+        *(f"tick {name}" for name in TASKS),
+    ]
     assert {name for name, finding in found.items() if not finding.is_fine} == {"worker", *(f"tick {name}" for name in TASKS)}
     assert "as the role convalloc_app" in found["database"].message
     assert found["worker"].verdict == Verdict.WARN
@@ -183,6 +193,39 @@ def test_a_table_without_its_wall_is_a_failure(committed: None) -> None:
     assert finding.verdict == Verdict.FAIL
     assert "labels" in finding.message
     assert finding_of("walls").is_fine
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "named"),
+    [
+        (
+            "DROP INDEX one_open_assignment",
+            "CREATE UNIQUE INDEX one_open_assignment ON assignments (tenant_id, conversation_id) WHERE ended_at IS NULL",
+            "one_open_assignment",
+        ),
+        (
+            "ALTER TABLE labels DROP CONSTRAINT labels_inbox_id_same_tenant",
+            "ALTER TABLE labels ADD CONSTRAINT labels_inbox_id_same_tenant FOREIGN KEY (tenant_id, inbox_id)"
+            " REFERENCES inboxes (tenant_id, id)",
+            "labels_inbox_id_same_tenant",
+        ),
+        (
+            "ALTER TABLE presence_periods DROP CONSTRAINT presence_runs_forward,"
+            " ADD CONSTRAINT presence_runs_forward CHECK (ended_at IS NULL OR ended_at >= started_at) NOT VALID",
+            "ALTER TABLE presence_periods VALIDATE CONSTRAINT presence_runs_forward",
+            "presence_runs_forward",
+        ),
+    ],
+)
+def test_what_the_database_no_longer_refuses_is_a_failure_that_names_it(broken: str, mended: str, named: str, committed: None) -> None:
+    as_owner(broken)
+    try:
+        finding = finding_of("guards")
+    finally:
+        as_owner(mended)
+
+    assert (finding.verdict, finding.message) == (Verdict.FAIL, f"1 constraints or indexes are missing or not valid: {named}")
+    assert finding_of("guards").is_fine
 
 
 def test_a_migration_that_is_missing_is_a_failure_and_the_data_is_not_looked_at(committed: None) -> None:
