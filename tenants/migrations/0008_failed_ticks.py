@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0006_leases"),
+        ("tenants", "0007_tenant_by_composite_keys"),
     ]
 
     operations = [
