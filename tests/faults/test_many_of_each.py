@@ -68,7 +68,7 @@ def waiting(stack: Stack) -> int:
 def is_done(stack: Stack) -> bool:
     """Whether no message waits in the broker, and no worker has one in hand."""
     with stack.broker() as broker:
-        return (broker.llen("celery"), broker.hlen("unacked")) == (0, 0)
+        return (broker.llen("deadlines"), broker.llen("ranking"), broker.hlen("unacked")) == (0, 0, 0)
 
 
 def events_of_everything_ten_times(stack: Stack, code: str, meet: int) -> tuple[Cast, Counter[str]]:

@@ -214,7 +214,7 @@ def by_hand(cast: Cast) -> None:
 
 
 def by_the_doctor(cast: Cast) -> None:
-    remedies.lose(cast.tenant, [])
+    remedies.lose(cast.tenant, 0)
 
 
 @pytest.mark.parametrize("act", [by_hand, by_the_doctor])
