@@ -65,12 +65,10 @@ def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts
     """
     total = Counts()
     problems: list[DatabaseError] = []
-    with isolation.act_as(tenant_id):
-        spares = deaf()
-    silent = [0]
+    deaf, silent = was_away(), [0]
     while silent and time.monotonic() < until:
         with isolation.act_as(tenant_id):
-            silent = leases.silent(limit, after=silent[-1], deaf=spares)
+            silent = leases.silent(limit, after=silent[-1], deaf=deaf)
         for operator_id in silent:
             if time.monotonic() >= until:
                 break
@@ -82,20 +80,15 @@ def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts
                 problems.append(problem)
             else:
                 total += Counts() if late is None else Counts(1, int(late.total_seconds()))
-    if spares:
+    if deaf:
         begin_anew(tenant_id)
     if problems:
         raise problems[0]
     return total
 
 
-def deaf() -> bool:
-    """Whether it may be us who did not hear the bound tenant: no tick came for a while, or most of its people fell silent at once."""
-    return was_away() or leases.most_are_silent()
-
-
 def was_away() -> bool:
-    """Whether the last tick that ended is so long ago that there may have been an outage."""
+    """Whether the last tick that ended is so long ago that it may be us who did not hear."""
     ended = ticks.last(TASK, clock.now()).ended
     return ended is not None and ended > OUTAGE
 

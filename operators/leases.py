@@ -22,7 +22,6 @@ HEARD = "greatest(s.seen_at, s.last_status_change_at)"
 EXPIRES_AT = f"(greatest({HEARD}, t.leases_from) + t.lease_seconds * interval '1 second')"
 # What is judged where nobody may have been listening: only a silence that was spared already, when leases last began anew.
 JUDGED = f"(NOT %(deaf)s OR {HEARD} < t.leases_from)"
-MANY = 3  # who fall silent together: one or two may well go to lunch
 RENEW = f"""
     UPDATE operator_status s SET seen_at = clock_timestamp() FROM tenants t
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND s.status <> '{Status.OFFLINE}'
@@ -40,13 +39,6 @@ SILENT = f"""
      WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {EXPIRES_AT} <= statement_timestamp() AND {JUDGED}
        AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s) AND s.operator_id > %(after)s
      ORDER BY s.operator_id LIMIT %(limit)s
-"""
-# Three signs of life are expected in each lease: whoever gave none for two thirds of it, has missed two.
-MOST_ARE_SILENT = f"""
-    SELECT count(*) FILTER (WHERE silent) >= {MANY} AND count(*) FILTER (WHERE silent) > count(*) / 2
-      FROM (SELECT {HEARD} <= statement_timestamp() - t.lease_seconds * 2 / 3 * interval '1 second' AS silent
-              FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
-             WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}') present
 """
 BEGIN_ANEW = """
     UPDATE tenants t SET leases_from = clock_timestamp()
@@ -80,11 +72,6 @@ def hear(row: OperatorStatus) -> None:
     """Who sets the status that they have already, gives a sign of life by it, too. Under the operator's lock."""
     if eventlog.origin()["actor_id"] == row.operator_id and row.operator.tenant.lease_seconds is not None:
         _ask(RENEW, operator_id=row.operator_id)
-
-
-def most_are_silent() -> bool:
-    """Whether most of those who are there, and not just one or two, have missed two signs of life: it may be us who do not hear."""
-    return bool(_ask(MOST_ARE_SILENT)[0][0])
 
 
 def begin_anew() -> bool:

@@ -82,7 +82,7 @@ UNHEARD = Invariant(
      WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}
        AND {leases.JUDGED}""",
     advice="Work may be with somebody who is gone: see the worker and the last tick. `manage.py declare_lost`, or --fix, does it now.",
-    asks=lambda: {"deaf": silence.deaf()},
+    asks=lambda: {"deaf": silence.was_away()},
 )
 CLOSED_ACCOUNTS = Invariant(
     name="closed_accounts",

@@ -30,7 +30,7 @@ def with_leases(cast: Cast, seconds: int | None) -> None:
 
 
 def all_silent_and_spared_once(cast: Cast, people: list[Operator]) -> None:
-    """Many fell silent together, leases of a minute began anew, and they were not heard in those either."""
+    """After an outage leases of a minute began anew, and these people were not heard in those either."""
     with_leases(cast, 60)
     for person in people:
         silent_for(cast, person, 150)

@@ -45,7 +45,6 @@ class Rush:
         with_leases(self.cast, int(LEASE.total_seconds()))
         with isolation.act_as(self.cast.tenant.pk):
             self.people = [OperatorFactory.create(inboxes=[self.cast.support]) for _ in range(PEOPLE)]
-            OperatorFactory.create_batch(PEOPLE)  # who are not due: were most of them silent together, all would be spared once
             for operator in self.people[::5]:
                 allocation.claim(operator.pk, ConversationFactory.create(inbox=self.cast.support).pk)
         self.answers: dict[int, Answer] = {}

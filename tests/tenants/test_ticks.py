@@ -14,8 +14,8 @@ from operators.models import Status
 from tenants import isolation, ticks
 from tenants.models import PLATFORM_TENANT_ID, Tick
 from tests.conftest import assemble
-from tests.operators.test_leases import with_leases
-from tests.operators.test_outages import all_silent_for, last_tick_was
+from tests.operators.test_leases import silent_for, with_leases
+from tests.operators.test_outages import the_last_tick_was
 from tests.races.crowd import together
 from tests.servers import superuser
 
@@ -134,8 +134,8 @@ def test_a_failure_is_no_end_nobody_may_conclude_from_it_that_the_work_was_done(
 def test_an_outage_in_which_ticks_could_begin_but_failed_is_one_all_the_same_and_takes_nobody(committed: None) -> None:
     cast = assemble()
     with_leases(cast, 60)
-    all_silent_for(cast, 601)
-    last_tick_was(timedelta(minutes=10))
+    silent_for(cast, cast.otto, 601)
+    the_last_tick_was(timedelta(minutes=10))
     with pytest.raises(KeyError):
         ticks.once("declare_lost", die)
     age(seconds=settings.TICK_SECONDS)
