@@ -1,4 +1,4 @@
-"""The Celery app and the beat table: what runs, how often, and why that often.
+"""The Celery app, its queues and the beat table: what runs, how often, and why that often.
 
 Celery only rings the bell. Every task is idempotent, takes a limit and returns counts; what is due is
 decided by Postgres, so that a doubled beat, a lost broker or an hour's outage changes nothing. tenants.ticks
@@ -9,12 +9,20 @@ import os
 
 from celery import Celery
 from django.conf import settings
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 
 app = Celery("convalloc")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# What has a deadline never waits behind what only has an order: to rank a long queue anew takes a turn of 45 s, again and again.
+# A worker without -Q takes from both; a second one, with `-Q deadlines`, is there when the first is busy ranking.
+DEADLINES, RANKING = "deadlines", "ranking"
+app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (DEADLINES, RANKING)]
+app.conf.task_create_missing_queues = False  # a worker on a queue that nobody fills does not start
+app.conf.task_default_queue = DEADLINES
+app.conf.task_routes = {f"conversations.tasks.{name}": {"queue": RANKING} for name in ("keep_ranks", "rank_anew")}
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.

@@ -1,9 +1,12 @@
-"""What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period."""
+"""What silence takes: whoever gives no sign of life for the whole lease goes OFFLINE, and their work has its grace period.
+
+Not before every silence was spared once that may be an outage of ours (docs/decisions/0009).
+"""
 
 import logging
 import math
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -20,7 +23,10 @@ log = logging.getLogger(__name__)
 
 TASK = "declare_lost"  # what tenants.ticks calls it
 ROUND = 500  # operators that are looked for at a time
-OUTAGE = timedelta(seconds=2 * settings.TICK_SECONDS)  # without a tick: then the database may have been away, and the API with it
+# Without a tick for so long, the database may have been away, and the API with it. A ring that came to nothing makes it two ticks;
+# one that came late, a quarter more than one.
+OUTAGE = timedelta(seconds=1.5 * settings.TICK_SECONDS)
+SAFE_SECONDS = 2 * settings.TICK_SECONDS  # a lease of so long, with three signs of life in it, survives an outage between two rings
 
 
 class Counts(NamedTuple):
@@ -35,52 +41,63 @@ class Counts(NamedTuple):
 
 
 def declare_lost(limit: int = ROUND, until: float = math.inf) -> Counts:
-    """Set OFFLINE, over all tenants, whose lease is over: one after another, a transaction each, under their lock.
+    """`sweep` every tenant that has leases. Harmless to call twice, ten times, or at the same time from many workers.
 
-    Harmless to call twice, ten times, or at the same time from many workers. Whose row somebody else does not let go of, is left
-    for the next round; that is raised at the end, so that it is seen. Nobody is begun with after `until` (of time.monotonic).
+    Nobody is begun with after `until` (of time.monotonic); but after an outage of ours leases begin anew in every tenant even
+    then: the next tick knows of no outage any more. Raises the first problem at the end, so that it is seen.
     """
     total = Counts()
-    problems: list[DatabaseError] = []
 
     def visit(tenant_id: int) -> None:
         nonlocal total
-        silent = [0]
-        while silent:
-            with isolation.act_as(tenant_id):
-                silent = leases.silent(limit, after=silent[-1])
-            for operator_id in silent:
-                if time.monotonic() >= until:
-                    return
-                try:
-                    with isolation.act_as(tenant_id):
-                        late = lose(operator_id)
-                except DatabaseError as problem:
-                    log.exception("operator %s is left for the next round", operator_id)
-                    problems.append(problem)
-                else:
-                    total += Counts() if late is None else Counts(1, int(late.total_seconds()))
+        total += sweep(tenant_id, limit, until)
 
-    rounds.visit(rounds.with_leases(), visit, until)
+    rounds.visit(rounds.with_leases(), visit, math.inf if was_away() else until)
+    return total
+
+
+def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts:
+    """Set OFFLINE whose lease is over in this tenant: one after another, a transaction each, under their lock.
+
+    Where it may be us who did not hear, every silence is spared once: leases begin anew, and lost is only whoever has not been
+    heard since they last did. Whose row somebody else does not let go of, is left for the next round, or for the end of the new
+    lease; that is raised at the end.
+    """
+    total = Counts()
+    problems: list[DatabaseError] = []
+    deaf, silent = was_away(), [0]
+    while silent and time.monotonic() < until:
+        with isolation.act_as(tenant_id):
+            silent = leases.silent(limit, after=silent[-1], deaf=deaf)
+        for operator_id in silent:
+            if time.monotonic() >= until:
+                break
+            try:
+                with isolation.act_as(tenant_id):
+                    late = lose(operator_id)
+            except DatabaseError as problem:
+                log.exception("operator %s is left for the next round", operator_id)
+                problems.append(problem)
+            else:
+                total += Counts() if late is None else Counts(1, int(late.total_seconds()))
+    if deaf:
+        begin_anew(tenant_id)
     if problems:
         raise problems[0]
     return total
 
 
-def tick(until: float = math.inf) -> Counts:
-    """`declare_lost`, as the beat rings for it: after an outage of ours, nobody is lost because they were not heard in it."""
-    now = clock.now()
-    ended = ticks.last(TASK, now).ended
-    if ended is not None and ended > OUTAGE:
-        rounds.visit(rounds.with_leases(), lambda tenant_id: begin_anew(tenant_id, now - ended))
-    return declare_lost(until=until)
+def was_away() -> bool:
+    """Whether the last tick that ended is so long ago that it may be us who did not hear."""
+    ended = ticks.last(TASK, clock.now()).ended
+    return ended is not None and ended > OUTAGE
 
 
-def begin_anew(tenant_id: int, deaf_from: datetime) -> None:
-    """Give everybody a fresh lease, unless somebody was heard since: then we could hear."""
+def begin_anew(tenant_id: int) -> None:
+    """Give everybody of the tenant a whole lease, unless the last one that they were given still runs."""
     with isolation.act_as(tenant_id):
-        if leases.begin_anew(deaf_from):
-            log.warning("tenant %s: nobody was heard since %s, in what may be an outage: every lease begins anew", tenant_id, deaf_from)
+        if leases.begin_anew():
+            log.warning("tenant %s: every lease begins anew, after what may have been an outage of ours", tenant_id)
 
 
 def lose(operator_id: int) -> timedelta | None:

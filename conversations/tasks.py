@@ -12,7 +12,7 @@ from tenants import ticks
 @shared_task
 def declare_lost() -> dict[str, int]:
     """Set OFFLINE whose lease has run out."""
-    return ticks.once(silence.TASK, lambda: silence.tick(until=time.monotonic() + TURN_SECONDS)._asdict())
+    return ticks.once(silence.TASK, lambda: silence.declare_lost(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task

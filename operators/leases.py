@@ -18,7 +18,10 @@ from operators.models import OperatorStatus, Status
 from tenants import eventlog, isolation
 
 LOST = "lost"  # the reason of the OFFLINE that follows
-EXPIRES_AT = "(greatest(s.seen_at, s.last_status_change_at, t.leases_from) + t.lease_seconds * interval '1 second')"
+HEARD = "greatest(s.seen_at, s.last_status_change_at)"
+EXPIRES_AT = f"(greatest({HEARD}, t.leases_from) + t.lease_seconds * interval '1 second')"
+# What is judged where nobody may have been listening: only a silence that was spared already, when leases last began anew.
+JUDGED = f"(NOT %(deaf)s OR {HEARD} < t.leases_from)"
 RENEW = f"""
     UPDATE operator_status s SET seen_at = clock_timestamp() FROM tenants t
      WHERE s.tenant_id = %(tenant_id)s AND s.operator_id = %(operator_id)s AND s.status <> '{Status.OFFLINE}'
@@ -33,15 +36,13 @@ LOOK = f"""
 """
 SILENT = f"""
     SELECT s.operator_id, statement_timestamp() - {EXPIRES_AT} FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
-     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {EXPIRES_AT} <= statement_timestamp()
+     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {EXPIRES_AT} <= statement_timestamp() AND {JUDGED}
        AND (%(operator_id)s::bigint IS NULL OR s.operator_id = %(operator_id)s) AND s.operator_id > %(after)s
      ORDER BY s.operator_id LIMIT %(limit)s
 """
 BEGIN_ANEW = """
     UPDATE tenants t SET leases_from = clock_timestamp()
-     WHERE t.id = %(tenant_id)s AND t.lease_seconds IS NOT NULL
-       AND (SELECT max(greatest(s.seen_at, s.last_status_change_at)) FROM operator_status s WHERE s.tenant_id = t.id)
-           BETWEEN t.leases_from AND %(deaf_from)s
+     WHERE t.id = %(tenant_id)s AND t.leases_from + t.lease_seconds * interval '1 second' <= clock_timestamp()
     RETURNING t.id
 """
 
@@ -73,17 +74,20 @@ def hear(row: OperatorStatus) -> None:
         _ask(RENEW, operator_id=row.operator_id)
 
 
-def begin_anew(deaf_from: datetime) -> bool:
-    """Nobody may have been listening since then: where nobody was heard either, every lease begins anew; whether it did.
+def begin_anew() -> bool:
+    """Everybody has a whole lease from now on; whether it was done. Not while the leases that began anew last still run.
 
-    Once for each silence: whoever says nothing for the whole of the new lease is gone.
+    To be done after those were judged whose silence was spared by the last time, so that none is spared twice.
     """
-    return bool(_ask(BEGIN_ANEW, deaf_from=deaf_from))
+    return bool(_ask(BEGIN_ANEW))
 
 
-def silent(limit: int, *, after: int = 0) -> list[int]:
-    """Ids of up to `limit` operators whose lease is over, ascending, those beyond `after`; not locked."""
-    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit, after=after)]
+def silent(limit: int, *, after: int = 0, deaf: bool = False) -> list[int]:
+    """Ids of up to `limit` operators whose lease is over, ascending, those beyond `after`; not locked.
+
+    `deaf`: nobody may have been listening. Then they are those alone who were not heard since leases last began anew.
+    """
+    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit, after=after, deaf=deaf)]
 
 
 def over_since(operator_id: int) -> timedelta | None:
@@ -92,7 +96,7 @@ def over_since(operator_id: int) -> timedelta | None:
     Looked at under the operator's lock: a sign of life that was committed first, counts.
     """
     presence.hold_many([operator_id])
-    found = _ask(SILENT, operator_id=operator_id, limit=1, after=0)
+    found = _ask(SILENT, operator_id=operator_id, limit=1, after=0, deaf=False)
     return found[0][1] if found else None
 
 

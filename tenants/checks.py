@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, models
 
 from tenants.models import OwnedForeignKey, OwnedManager, Tenant, TenantOwned
-from tenants.walls import BOUND_TENANT, runtime_role
+from tenants.walls import BOUND_TENANT, owned_foreign_keys, runtime_role, same_tenant
 
 
 def our_models() -> list[type[models.Model]]:
@@ -87,6 +87,21 @@ def missing_walls(cursor: Any) -> Iterator[Error]:
             facts = f"forced: {forced}, policy: {policy}, other ways in: {gaps}, key led by: {key}"
             hint = "End its migration with tenants.walls.Raise('ModelName')."
             yield Error(f"The table {table} lacks a wall ({facts}).", hint=hint, id="tenants.E002")
+
+
+def missing_guards(cursor: Any) -> list[str]:
+    """Names of the constraints and indexes of our tables that the database lacks, or has without having checked every row."""
+    cursor.execute(
+        """
+        SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND convalidated
+        UNION SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+               WHERE c.relnamespace = 'public'::regnamespace AND i.indisvalid
+        """
+    )
+    there = {name for (name,) in cursor.fetchall()}
+    declared = {guard.name for model in our_models() for guard in (*model._meta.constraints, *model._meta.indexes)}
+    keys = {same_tenant(model, field) for model in owned_models() for field in owned_foreign_keys(model)}
+    return sorted((declared | keys) - there)
 
 
 def _bare(expression: str) -> str:

@@ -47,7 +47,7 @@ def transaction_without_tenant() -> Iterator[None]:
                 _tell_postgres(before)
             keeping = not nested and not transaction.get_rollback()
     except (OperationalError, InterfaceError) as problem:
-        if keeping and _was_cut_off(problem):
+        if keeping and was_cut_off(problem):
             raise OutcomeUnknown from problem
         raise
     finally:
@@ -70,7 +70,7 @@ def act_as(tenant_id: int) -> Iterator[None]:
         yield
 
 
-def _was_cut_off(problem: OperationalError | InterfaceError) -> bool:
+def was_cut_off(problem: OperationalError | InterfaceError) -> bool:
     """Whether the session ended, rather than the server answering that it would not commit (a deadlock, a timeout)."""
     sqlstate = getattr(problem.__cause__, "sqlstate", None)
     return sqlstate is None or sqlstate.startswith(("08", "57P0"))

@@ -214,7 +214,10 @@ class Tick(TenantOwned):
 
     task = models.TextField()
     began_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)  # the last end, which may be older than the last beginning: it works, or it died
+    # The last good end. Where the last beginning is younger than it and than the last failure, a tick works, or was killed.
+    ended_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)  # when the work last raised something
+    failure = models.TextField(db_default="")  # the kind of it, until a tick ends well
     counts = models.JSONField(db_default=models.Value({}, models.JSONField()))  # of the tick that ended
 
     class Meta(TenantOwned.Meta):

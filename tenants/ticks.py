@@ -4,6 +4,7 @@ A doubled beat does the work once: of those who want to begin, one statement let
 on it, every task may run at any time and as often as it likes; but neither work nor locks are spent twice.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,10 +16,13 @@ from django.db.models.functions import Now
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tick
 
+log = logging.getLogger(__name__)
+
 LATE = "late_seconds"  # among the counts of work that has deadlines: how late it was with the oldest of them
-# A tick that begins sooner than this after the last one is a double. Half, because a beat is never punctual to the second.
+# A tick that begins sooner than this after the last one is a double. That may be an honest one whose predecessor came late, so that
+# from one beginning to the next it can be a period and this much: a quarter keeps that short, and still takes a pile for one ring.
 # A tick that died leaves a beginning without an end, which is older than this when the beat rings again.
-APART = f"interval '{settings.TICK_SECONDS / 2} seconds'"
+APART = f"interval '{settings.TICK_SECONDS / 4} seconds'"
 # Compare and set: whoever waits here for a neighbour's insert or update, compares with what that one has written. A beginning
 # in the future, where the database's clock was set back, holds nobody up.
 BEGIN = f"""
@@ -30,25 +34,38 @@ BEGIN = f"""
 
 
 class LastTick(NamedTuple):
-    """The last tick of a task: how long ago it began and ended, on the database's clock; None: it never did.
+    """The last tick of a task: how long ago one began, ended well, and failed, on the database's clock; None: it never did.
 
     `late`: by how much the oldest deadline had passed when the tick that ended last took it; 0 where none was due.
+    `failure`: the kind of what the last one raised; empty: it ended well, is at work, or was killed.
     """
 
     task: str
     began: timedelta | None = None
     ended: timedelta | None = None
     late: timedelta = timedelta()
+    failed: timedelta | None = None
+    failure: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is at work, or was killed there: a beginning that neither an end nor a failure has followed."""
+        return self.began is not None and all(self.began < since for since in (self.ended, self.failed) if since is not None)
 
 
 def once(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
     """Do the work of a tick, unless one began a moment ago; what it counted, nothing when it was left out.
 
-    Outside a transaction: the beginning is committed before the work, and survives its failure.
+    Outside a transaction: the beginning is committed before the work, and so is the failure of what it raises. A failure is no
+    end: what others conclude from the last end, holds only for work that was done.
     """
     if not _begin(task):
         return {}
-    counts = work()
+    try:
+        counts = work()
+    except Exception as problem:
+        _fail(task, problem)
+        raise
     _end(task, counts)
     return counts
 
@@ -59,8 +76,10 @@ def last(task: str, now: datetime) -> LastTick:
         row = Tick.objects.filter(task=task).first()
     if row is None:
         return LastTick(task)
+    ended = now - row.ended_at if row.ended_at else None
+    failed = now - row.failed_at if row.failed_at else None
     late = timedelta(seconds=row.counts.get(LATE, 0))
-    return LastTick(task, now - row.began_at, now - row.ended_at if row.ended_at else None, late)
+    return LastTick(task, now - row.began_at, ended, late, failed, row.failure)
 
 
 def _begin(task: str) -> bool:
@@ -71,4 +90,14 @@ def _begin(task: str) -> bool:
 
 def _end(task: str, counts: dict[str, int]) -> None:
     with isolation.act_as(PLATFORM_TENANT_ID):
-        Tick.objects.filter(task=task).update(ended_at=Now(), counts=counts)
+        Tick.objects.filter(task=task).update(ended_at=Now(), counts=counts, failure="")
+
+
+def _fail(task: str, problem: Exception) -> None:
+    """Write down that the work raised this: its kind alone, a message may quote a tenant's rows. Raises nothing itself."""
+    try:
+        connection.close_if_unusable_or_obsolete()  # what the work raised may be the loss of its session
+        with isolation.act_as(PLATFORM_TENANT_ID):
+            Tick.objects.filter(task=task).update(failed_at=Now(), failure=type(problem).__name__)
+    except Exception:
+        log.exception("that %s failed could not be written down: its beginning has no end", task)

@@ -51,7 +51,7 @@ class Raise(Operation):
             for field in owned_foreign_keys(model):
                 target = field.related_model._meta.db_table
                 schema_editor.execute(
-                    f"ALTER TABLE {table} ADD CONSTRAINT {table}_{field.column}_same_tenant "
+                    f"ALTER TABLE {table} ADD CONSTRAINT {same_tenant(model, field)} "
                     f"FOREIGN KEY (tenant_id, {field.column}) REFERENCES {target} (tenant_id, id)"
                 )
         schema_editor.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
@@ -67,7 +67,7 @@ class Raise(Operation):
         schema_editor.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY")
         if self.tenant_column == "tenant_id":
             for field in owned_foreign_keys(model):
-                schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{field.column}_same_tenant")
+                schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {same_tenant(model, field)}")
             schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey, ADD PRIMARY KEY (id)")
 
     def describe(self) -> str:
@@ -121,6 +121,11 @@ def owned_foreign_keys(model: type[models.Model]) -> Iterator[Any]:
     for field in model._meta.local_fields:
         if field.is_relation and field.many_to_one and field.name != "tenant":
             yield field
+
+
+def same_tenant(model: type[models.Model], field: Any) -> str:
+    """Name of the constraint that holds a reference inside its tenant."""
+    return f"{model._meta.db_table}_{field.column}_same_tenant"
 
 
 def runtime_role() -> str:

@@ -55,7 +55,7 @@ def empty_the_tables() -> None:
         owner.execute("SET LOCAL app.tenant_id = '0'")
         platform = owner.execute("SELECT * FROM tenants").fetchone()
         assert platform is not None
-        owner.execute("TRUNCATE tenants, django_session, django_admin_log CASCADE")
+        owner.execute("TRUNCATE tenants, events, ticks, django_session, django_admin_log CASCADE")
         owner.execute(sql.SQL("INSERT INTO tenants VALUES ({})").format(sql.SQL(", ").join(map(sql.Literal, platform))))
 
 

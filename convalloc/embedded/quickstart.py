@@ -83,14 +83,16 @@ class Quickstart:
         self.say(f"manage.py {command} ({time.monotonic() - began:.1f} s)")
 
     def start_workers(self) -> None:
-        """One Celery worker, and beat in a process of its own, so that either can be seen to die.
+        """A Celery worker for everything, one for deadlines alone, and beat, each in a process of its own that can be seen to die.
 
         Tied by KILL: on TERM a worker would first finish its task, however long that takes, with nobody left to wait.
         """
         (self.folder / "beat").mkdir(exist_ok=True)
         celery = [sys.executable, "-m", "celery", "-A", "convalloc"]
-        quiet = ["--without-gossip", "--without-mingle"]  # there is no second worker to talk to
-        self._serve("worker", [*tie("KILL"), *celery, "worker", "--pool", "solo", "--loglevel", "INFO", *quiet], GENTLY)
+        quiet = ["--without-gossip", "--without-mingle"]  # they have nothing to say to each other
+        worker = [*tie("KILL"), *celery, "worker", "--pool", "solo", "--loglevel", "INFO", *quiet]
+        self._serve("worker", worker, GENTLY)
+        self._serve("timekeeper", [*worker, "--queues", "deadlines", "--hostname", "timekeeper@%h"], GENTLY)
         schedule = str(self.folder / "beat" / "schedule")
         self._serve("beat", [*tie("KILL"), *celery, "beat", "--loglevel", "INFO", "--schedule", schedule, "--pidfile", ""], GENTLY)
 
@@ -108,7 +110,7 @@ class Quickstart:
     def watch(self) -> None:
         """Relay what matters from the logs, until a child dies (raises DidNotStart) or it is time to stop (KeyboardInterrupt)."""
         # PostgreSQL's log is left out: an ERROR there is often a constraint doing its work.
-        logs = {name: self.children[name][1] for name in ("API", "worker", "beat")}
+        logs = {name: self.children[name][1] for name in ("API", "worker", "timekeeper", "beat")}
         relay = Relay(self.say, logs, every_line_of={"API"} if self.reload else set())
         while True:
             relay.catch_up()

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from convalloc.console import Page
+from conversations import silence
 from operators import desk
 from tenants import isolation, tuning
 from tenants.models import Tenant
@@ -48,7 +49,8 @@ class TenantPage(Page):
             {
                 "description": (
                     "How long an offline operator keeps the work; and after how many seconds without a heartbeat of their client "
-                    "an operator goes offline (empty: never). A change of the latter gives everybody a fresh lease."
+                    "an operator goes offline (empty: never). A change of the latter gives everybody a fresh lease. With less than "
+                    f"{silence.SAFE_SECONDS} a short outage of ours may take some of them offline, too."
                 ),
                 "fields": (("grace_period_minutes", "lease_seconds"),),
             },

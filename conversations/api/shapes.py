@@ -8,12 +8,17 @@ from typing import Any
 from rest_framework import serializers
 
 from convalloc.api.schema import ListMeta
+from conversations import silence
 from conversations.api.pages import PageRequest
 from conversations.models import Assignment
 from conversations.states import State
 from tenants.models import Tenant
 
 Shape = serializers.Serializer[Any]
+LEASE = (
+    "Silence after which an operator is lost; null: no leases. Clients give three signs of life in it, or more. "
+    f"With less than {silence.SAFE_SECONDS}, a short outage of ours may take some."
+)
 NOON = "2026-01-05T12:00:00.000000Z"
 
 
@@ -182,7 +187,7 @@ class TenantRow(Shape):
     delay_cap_minutes = serializers.IntegerField()
     waiting_clock = serializers.ChoiceField(choices=Tenant.WaitingClock.choices)
     grace_period_minutes = serializers.IntegerField()
-    lease_seconds = serializers.IntegerField(allow_null=True, help_text="Silence after which an operator is lost; null: no leases.")
+    lease_seconds = serializers.IntegerField(allow_null=True, help_text=LEASE)
     operator_capacity = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     cooldown_minutes = serializers.IntegerField()
     in_words = serializers.CharField(help_text="What the weights mean.")

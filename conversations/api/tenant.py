@@ -48,9 +48,7 @@ class Settings(serializers.Serializer[Any]):
     delay_cap_minutes = WholeNumber(min_value=1, max_value=43_200, required=False, help_text="Waiting longer adds nothing.")
     waiting_clock = serializers.ChoiceField(choices=Tenant.WaitingClock.choices, required=False)
     grace_period_minutes = WholeNumber(min_value=1, max_value=10_080, required=False, help_text="An offline operator keeps the work.")
-    lease_seconds = WholeNumber(
-        min_value=30, max_value=3600, required=False, allow_null=True, help_text="Silence after which an operator is lost; null: no leases."
-    )
+    lease_seconds = WholeNumber(min_value=30, max_value=3600, required=False, allow_null=True, help_text=shapes.LEASE)
     operator_capacity = WholeNumber(min_value=1, max_value=10_000, required=False, allow_null=True, help_text="null: no limit.")
     cooldown_minutes = WholeNumber(min_value=0, max_value=1440, required=False, help_text="What one released comes to them last.")
 

@@ -1,6 +1,7 @@
 """The event log against the rows that it tells of: each change once, none missing, and the fold of the log is the row.
 
-The queries of invariants, but for a stretch of conversations: ids above %(after)s, up to %(upto)s. A log only grows.
+The queries of invariants, but for a stretch of conversations (or of what conversations.doctor.histories follows): ids above
+%(after)s, up to %(upto)s. A log only grows.
 """
 
 from django.db import models
@@ -10,7 +11,7 @@ from conversations.models import Conversation
 from conversations.states import TRANSITIONS
 from operators.models import Status
 
-STRETCH = 2000  # conversations of one statement, far below the statement_timeout of the runtime role
+STRETCH = "{0} WHERE tenant_id = %(tenant_id)s AND id > %(after)s AND id <= %(upto)s"
 
 TOLD = """
     told AS MATERIALIZED (
@@ -38,6 +39,7 @@ VERSIONS = Invariant(
     name="versions",
     holds="the log tells every version of a conversation once, from its creation on",
     of="conversations",
+    among=STRETCH.format("conversations"),
     offenders=f"""
     WITH {TOLD}, counted AS (
         SELECT subject_id, max(number) AS last,
@@ -53,6 +55,7 @@ MOVES = Invariant(
     name="moves",
     holds="every change of state that the log tells is a move of the state machine",
     of="conversations",
+    among=STRETCH.format("conversations"),
     offenders=f"""
     WITH {TOLD}
     SELECT DISTINCT subject_id AS id FROM told
@@ -66,6 +69,7 @@ FOLD = Invariant(
     name="fold",
     holds="every event begins where the last one ended, and the fold of the log is the row",
     of="conversations",
+    among=STRETCH.format("conversations"),
     offenders=f"""
     WITH {TOLD}, gone AS (
         SELECT DISTINCT to_jsonb(subject_id) AS id FROM events
@@ -96,6 +100,7 @@ TAKEN = Invariant(
     name="taken",
     holds="the clock took nothing from an operator who was back",
     of="conversations",
+    among=STRETCH.format("conversations"),
     offenders=f"""
     WITH {TOLD}
     SELECT DISTINCT t.subject_id AS id FROM told t CROSS JOIN LATERAL (

@@ -32,6 +32,7 @@ class Finding:
     advice: str = ""
     of: str = ""  # what the ids are ids of
     tenants: dict[int, Offenders] = field(default_factory=dict)
+    looked_at: int = 0  # of the same
 
     @property
     def count(self) -> int:
@@ -49,11 +50,14 @@ class Finding:
         if not self.of:
             return told
         tenants = [{"tenant_id": tenant_id, "count": number, "ids": ids} for tenant_id, (number, ids) in self.tenants.items()]
-        return told | {"of": self.of, "count": self.count, "tenants": tenants}
+        return told | {"of": self.of, "looked_at": self.looked_at, "count": self.count, "tenants": tenants}
 
     def as_lines(self) -> list[str]:
         """For people."""
-        lines = [f"  {self.verdict.value:4}  {self.name}: {self.message}" + (f": {self.count} {self.of}" if self.count else "")]
+        among = (
+            f": {self.count} {self.of}, {self.looked_at} looked at" if self.count else f" ({self.looked_at} {self.of})" if self.of else ""
+        )
+        lines = [f"  {self.verdict.value:4}  {self.name}: {self.message}{among}"]
         for tenant_id, (number, ids) in self.tenants.items():
             named = ", ".join(map(str, ids))
             lines.append(f"        tenant {tenant_id}: {number} {self.of}: {named}{' …' if number > len(ids) else ''}")

@@ -4,17 +4,19 @@ A query selects the `id` of whoever offends, among the rows of %(tenant_id)s. It
 is being changed meanwhile is seen before or after its transaction, never in between.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from conversations import queue
+from conversations import queue, silence
 from conversations.doctor.findings import Verdict
 from conversations.priority import NAMED
 from conversations.states import State
 from operators import leases
 from operators.models import Status
 
+OPEN_GRACE = "grace_period_assignments WHERE tenant_id = %(tenant_id)s AND ended_at IS NULL"
 TWO_TICKS = f"interval '{2 * settings.TICK_SECONDS} seconds'"
 
 
@@ -24,15 +26,18 @@ class Invariant(NamedTuple):
     name: str
     holds: str
     of: str  # what the ids are ids of
+    among: str  # what follows FROM, to count those that are looked at
     offenders: str
     advice: str
     verdict: Verdict = Verdict.FAIL
+    asks: Callable[[], dict[str, Any]] = dict  # what its query is to know besides, of the bound tenant
 
 
 HOLDERS = Invariant(
     name="holders",
     holds="a conversation is ALLOCATED exactly with one open assignment, of the operator that it names",
     of="conversations",
+    among=f"conversations WHERE tenant_id = %(tenant_id)s AND state = '{State.ALLOCATED}'",
     offenders=f"""
     SELECT DISTINCT coalesce(c.id, a.conversation_id) AS id
       FROM (SELECT id, assigned_operator_id FROM conversations WHERE tenant_id = %(tenant_id)s AND state = '{State.ALLOCATED}') c
@@ -46,6 +51,7 @@ STATUSES = Invariant(
     name="statuses",
     holds="every operator has a status, which is their lock",
     of="operators",
+    among="operators WHERE tenant_id = %(tenant_id)s",
     offenders="""
     SELECT o.id FROM operators o
      WHERE o.tenant_id = %(tenant_id)s
@@ -56,6 +62,7 @@ HISTORY = Invariant(
     name="history",
     holds="everybody's status is the one that the last period of their history tells, since when it tells",
     of="operators",
+    among="operator_status WHERE tenant_id = %(tenant_id)s",
     offenders="""
     SELECT s.operator_id AS id FROM operator_status s
       LEFT JOIN presence_periods p ON p.tenant_id = s.tenant_id AND p.operator_id = s.operator_id AND p.ended_at IS NULL
@@ -66,17 +73,22 @@ HISTORY = Invariant(
 )
 UNHEARD = Invariant(
     name="unheard",
-    holds="nobody's lease is over for longer than two ticks",
+    holds="nobody whom we could have heard has a lease that is over for longer than two ticks",
     of="operators",
+    among=f"""operator_status s JOIN tenants t ON t.id = s.tenant_id AND t.lease_seconds IS NOT NULL
+              WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}'""",
     offenders=f"""
     SELECT s.operator_id AS id FROM operator_status s JOIN tenants t ON t.id = s.tenant_id
-     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}""",
+     WHERE s.tenant_id = %(tenant_id)s AND s.status <> '{Status.OFFLINE}' AND {leases.EXPIRES_AT} < statement_timestamp() - {TWO_TICKS}
+       AND {leases.JUDGED}""",
     advice="Work may be with somebody who is gone: see the worker and the last tick. `manage.py declare_lost`, or --fix, does it now.",
+    asks=lambda: {"deaf": silence.was_away()},
 )
 CLOSED_ACCOUNTS = Invariant(
     name="closed_accounts",
     holds="whose account is closed is offline",
     of="operators",
+    among="operators WHERE tenant_id = %(tenant_id)s AND NOT is_active",
     offenders=f"""
     SELECT o.id FROM operators o JOIN operator_status s ON s.tenant_id = o.tenant_id AND s.operator_id = o.id
      WHERE o.tenant_id = %(tenant_id)s AND NOT o.is_active AND s.status <> '{Status.OFFLINE}'""",
@@ -87,6 +99,7 @@ POINTLESS_GRACE = Invariant(
     name="pointless_grace",
     holds="an open grace period is about an open assignment, of the same operator and conversation",
     of="grace periods",
+    among=OPEN_GRACE,
     offenders="""
     SELECT g.id FROM grace_period_assignments g
       LEFT JOIN assignments a ON a.tenant_id = g.tenant_id AND a.id = g.assignment_id AND a.ended_at IS NULL
@@ -98,6 +111,7 @@ GRACE_OF_THE_PRESENT = Invariant(
     name="grace_of_the_present",
     holds="nobody who is there has an open grace period",
     of="operators",
+    among=f"operator_status WHERE tenant_id = %(tenant_id)s AND status <> '{Status.OFFLINE}'",
     offenders=f"""
     SELECT DISTINCT g.operator_id AS id
       FROM grace_period_assignments g JOIN operator_status s ON s.tenant_id = g.tenant_id AND s.operator_id = g.operator_id
@@ -108,6 +122,7 @@ NO_GRACE = Invariant(
     name="no_grace",
     holds="whoever is offline holds nothing without a grace period",
     of="operators",
+    among=f"operator_status WHERE tenant_id = %(tenant_id)s AND status = '{Status.OFFLINE}'",
     offenders=f"""
     SELECT DISTINCT a.operator_id AS id
       FROM assignments a JOIN operator_status s ON s.tenant_id = a.tenant_id AND s.operator_id = a.operator_id
@@ -119,6 +134,7 @@ OVERDUE = Invariant(
     name="overdue",
     holds="no grace period is over for longer than two ticks",
     of="grace periods",
+    among=OPEN_GRACE,
     offenders=f"""
     SELECT g.id FROM grace_period_assignments g
      WHERE g.tenant_id = %(tenant_id)s AND g.ended_at IS NULL AND g.expires_at < statement_timestamp() - {TWO_TICKS}""",
@@ -128,6 +144,7 @@ CAPACITY = Invariant(
     name="capacity",
     holds="nobody holds more than they may",
     of="operators",
+    among="operators WHERE tenant_id = %(tenant_id)s",
     offenders=f"""
     WITH held AS (
         SELECT assigned_operator_id AS operator_id, inbox_id, count(*) AS held FROM conversations
@@ -147,6 +164,7 @@ RANKS = Invariant(
     name="ranks",
     holds="every conversation stands where its messages, its waiting and the tenant's weights put it",
     of="conversations",
+    among=f"conversations WHERE tenant_id = %(tenant_id)s AND state <> '{State.RESOLVED}'",
     offenders=f"""
     SELECT c.id FROM tenants t CROSS JOIN LATERAL (
         SELECT c.*, {queue.WAITS_FROM} AS from_when FROM conversations c WHERE c.tenant_id = t.id AND c.state <> '{State.RESOLVED}') c
@@ -161,6 +179,7 @@ LATE_RANKS = Invariant(
     name="late_ranks",
     holds="what waits is ranked by the weights of now, and flagged within two ticks of the delay cap",
     of="conversations",
+    among=f"conversations WHERE tenant_id = %(tenant_id)s AND state = '{State.QUEUED}'",
     offenders=f"""
     SELECT c.id FROM tenants t JOIN conversations c ON c.tenant_id = t.id AND c.state = '{State.QUEUED}'
      WHERE t.id = %(tenant_id)s AND t.weights_version = %(version)s
@@ -173,6 +192,7 @@ LABELS = Invariant(
     name="labels",
     holds="a conversation wears labels of its own inbox only",
     of="conversations",
+    among="(SELECT DISTINCT conversation_id FROM conversation_labels WHERE tenant_id = %(tenant_id)s) wearers",
     offenders="""
     SELECT DISTINCT w.conversation_id AS id FROM conversation_labels w
       LEFT JOIN conversations c ON c.tenant_id = w.tenant_id AND c.id = w.conversation_id
@@ -184,6 +204,7 @@ NOBODY_ANSWERS = Invariant(
     name="nobody_answers",
     holds="where somebody waits, somebody answers",
     of="inboxes",
+    among="inboxes WHERE tenant_id = %(tenant_id)s",
     offenders=f"""
     SELECT i.id FROM inboxes i
      WHERE i.tenant_id = %(tenant_id)s

@@ -11,7 +11,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from convalloc import clock
 from conversations.doctor.findings import Finding, Verdict
-from tenants import checks, ticks
+from tenants import checks, isolation, ticks
+from tenants.models import PLATFORM_TENANT_ID, Tenant
 
 OLDEST_SERVER = 15
 PATIENCE_SECONDS = 2  # for a worker's answer: longer than a turn of its loop, shorter than a person's
@@ -34,10 +35,10 @@ def examine(app: Celery) -> Iterator[Finding]:
         yield Finding("version", FAIL, f"PostgreSQL {version} is older than {OLDEST_SERVER}", f"Upgrade it to {OLDEST_SERVER} or newer.")
     unapplied = _unapplied()
     yield unapplied
-    yield from (_role(role), _walls(), _limits(role))
+    yield from (_role(role), _walls(), _guards(), _limits(role))
     yield from (_broker(app), _worker(app))
     if unapplied.is_fine:
-        yield from _beat(app)
+        yield from beat(app)
 
 
 def _unapplied() -> Finding:
@@ -63,6 +64,16 @@ def _walls() -> Finding:
         advice = "One tenant may see another's rows. Compare with a database that is freshly migrated, and put the policy back."
         return Finding("walls", FAIL, " ".join(fault.msg for fault in faults), advice)
     return Finding("walls", OK, "every table of a tenant has its policy, ENABLEd and FORCEd")
+
+
+def _guards() -> Finding:
+    with connection.cursor() as cursor:
+        missing = checks.missing_guards(cursor)
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        advice = "Something that must never happen is not refused any more, or is slow. Compare with a database that is freshly migrated."
+        return Finding("guards", FAIL, f"{len(missing)} constraints or indexes are missing or not valid: {named}", advice)
+    return Finding("guards", OK, "every constraint and every index of the tables is there, and valid")
 
 
 def _limits(role: str) -> Finding:
@@ -92,13 +103,18 @@ def _broker(app: Celery) -> Finding:
 def _worker(app: Celery) -> Finding:
     try:
         _reach(app)
-        names = sorted(name for answer in app.control.ping(timeout=PATIENCE_SECONDS) or () for name in answer)
+        answers = app.control.inspect(timeout=PATIENCE_SECONDS).active_queues() or {}
     except Exception:  # the broker's finding tells it
         return Finding("worker", WARN, "cannot be asked without a broker", "See the broker.")
-    if names:
-        return Finding("worker", OK, f"{len(names)} answer: {', '.join(names)}")
-    advice = "Start one: celery -A convalloc worker. One that is busy may be late to answer; the last ticks tell."
-    return Finding("worker", WARN, f"none answered within {PATIENCE_SECONDS} s", advice)
+    taken = {name: sorted(queue["name"] for queue in queues) for name, queues in sorted(answers.items())}
+    busy = "One that is busy may be late to answer; the last ticks tell."
+    if not taken:
+        return Finding("worker", WARN, f"none answered within {PATIENCE_SECONDS} s", f"Start one: celery -A convalloc worker. {busy}")
+    answered = f"{len(taken)} answer: " + ", ".join(f"{name} ({', '.join(queues)})" for name, queues in taken.items())
+    if forgotten := sorted(set(app.amqp.queues) - {name for queues in taken.values() for name in queues}):
+        advice = f"Start one without --queues, or name {' and '.join(forgotten)} there too. {busy}"
+        return Finding("worker", WARN, f"nobody takes from the queue {' and '.join(forgotten)}; {answered}", advice)
+    return Finding("worker", OK, answered)
 
 
 def _reach(app: Celery) -> None:
@@ -106,24 +122,44 @@ def _reach(app: Celery) -> None:
         broker.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_SECONDS)
 
 
-def _beat(app: Celery) -> Iterator[Finding]:
+def beat(app: Celery) -> Iterator[Finding]:
+    """A finding for each of the beat's tasks: when it last ended well, and what has become of it since."""
     now = clock.now()
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        age = now - Tenant.objects.get(pk=PLATFORM_TENANT_ID).created_at
     for entry in app.conf.beat_schedule.values():
-        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), timedelta(seconds=entry["schedule"]))
+        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), timedelta(seconds=entry["schedule"]), age)
 
 
-def _tick(tick: ticks.LastTick, period: timedelta) -> Finding:
-    """A tick that ended within two periods is as it should be; one that is late by five will hardly come by itself."""
+def _tick(tick: ticks.LastTick, period: timedelta, age: timedelta) -> Finding:
+    """A tick that ended well within two periods is as it should be; one that is late by five will hardly come by itself."""
     name = f"tick {tick.task}"
+    if tick.ended is None and not tick.failure and timedelta() <= age < 2 * period:
+        return Finding(name, OK, f"has not ended yet: the installation is {_spell(age)} old, and the first is due within {_spell(period)}")
     advice = "See the beat (celery -A convalloc beat), the worker and its log: the same work by hand is a command of manage.py."
+    if tick.failure:
+        when = _spell(tick.failed)
+        advice = f"Its traceback is in the worker's log, of {when} ago, with who is left for the next round. The next tick tries again."
+    verdict = FAIL if tick.ended is None or tick.ended > 5 * period else WARN if tick.failure or tick.ended > 2 * period else OK
+    return Finding(name, verdict, "; ".join(_told(tick, period)), advice)
+
+
+def _told(tick: ticks.LastTick, period: timedelta) -> Iterator[str]:
+    if tick.began is None:
+        yield "never happened"
+        return
+    if tick.failure:
+        yield f"the last one failed {_spell(tick.failed)} ago ({tick.failure})"
+    if tick.is_open and (tick.ended is None or tick.began > period):
+        yield f"one began {_spell(tick.began)} ago and never ended: it is at work, or was killed"
     if tick.ended is None:
-        happened = f"began {_spell(tick.began)} ago and never ended" if tick.began else "never happened"
-        return Finding(name, FAIL, happened, f"{advice} On a new installation the first comes within a minute.")
-    verdict = OK if tick.ended <= 2 * period else WARN if tick.ended <= 5 * period else FAIL
+        yield "none has ended well"
+        return
     late = f", and met its oldest deadline {_spell(tick.late)} late" if tick.late else ""
-    return Finding(name, verdict, f"ended {_spell(tick.ended)} ago{late}", advice)
+    yield f"the last good one ended {_spell(tick.ended)} ago{late}"
 
 
-def _spell(age: timedelta) -> str:
+def _spell(age: timedelta | None) -> str:
+    assert age is not None
     seconds = max(0, round(age.total_seconds()))
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

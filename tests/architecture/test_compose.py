@@ -31,7 +31,7 @@ def shown() -> dict[str, tuple[str, str]]:
 
 
 def test_has_the_services_of_one_machine() -> None:
-    assert SERVICES.keys() == {"postgres", "redis", "migrate", "api", "worker", "beat"}
+    assert SERVICES.keys() == {"postgres", "redis", "migrate", "api", "worker", "timekeeper", "beat"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -91,7 +91,7 @@ class TestEachServiceOfOurs:
             assert command[command.index("manage.py") + 1] in get_commands()
         elif "celery" in command:
             assert app.main == command[command.index("-A") + 1]
-            assert {"worker", "beat"} & set(command) == {name}
+            assert {"worker", "beat"} & set(command) == {"beat" if name == "beat" else "worker"}
         else:
             assert command[:2] == ["python", "-m"]
             assert callable(import_string(f"{command[2]}.main"))
@@ -108,6 +108,17 @@ class TestEachServiceOfOurs:
 
         assert {app for app in settings.INSTALLED_APPS if (BASE / app).is_dir()} <= set(copied)
         assert [path for path in copied if not (BASE / path).exists()] == []
+
+
+def test_every_queue_has_its_worker_and_deadlines_have_one_of_their_own() -> None:
+    queues = set(app.amqp.queues)
+    taken = {
+        name: {service["command"][service["command"].index("--queues") + 1]} if "--queues" in service["command"] else queues
+        for name, service in SERVICES.items()
+        if "worker" in service.get("command", [])
+    }
+
+    assert taken == {"worker": queues, "timekeeper": {"deadlines"}}
 
 
 def test_only_migrate_may_change_the_tables() -> None:

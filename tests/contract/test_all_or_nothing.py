@@ -1,23 +1,26 @@
 """Every write, with each of its statements failing in turn: it changes all that it should or nothing, and can be repeated."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, close_old_connections, connection
 
-from conversations import labelling
+from conversations import expiry, labelling, silence
 from tenants import isolation
-from tests.conftest import Answer, Api, Cast, assemble
+from tests.conftest import Api, Cast, assemble
 from tests.contract import witness
-from tests.contract.routes import CONVERSATION, INBOX, LABEL, ROUTES, Route, call, stage
+from tests.contract.routes import CONVERSATION, INBOX, LABEL, ROUTES, Route, call, operations, stage
+from tests.contract.ways import WAYS, Question, Way, absent, at_work
 from tests.conversations import invariants
-from tests.operators.test_leases import with_leases
+from tests.conversations.test_grace import minutes_pass
+from tests.operators.test_leases import silent_for, with_leases
 
-UPDATE_PRIORITIES = "recalculation-update-priorities"
-# Not the one that ranks a queue anew in many short transactions, each of which stands for itself.
-WRITES = [route for route in ROUTES if route.method != "GET" and route.operation not in ("conversation-search", UPDATE_PRIORITIES)]
+SEARCH, UPDATE_PRIORITIES = "conversation-search", "recalculation-update-priorities"
+# Not the one that ranks a queue anew in many short transactions, each of which stands for itself: see below.
+WRITES = [route for route in ROUTES if route.method != "GET" and route.operation not in (SEARCH, UPDATE_PRIORITIES)]
 FAULTS = {
     "refused": "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = 'query_canceled'; END $$",
     "connection lost": "SELECT pg_terminate_backend(pg_backend_pid())",
@@ -45,7 +48,7 @@ class Failing:
         return execute(sql, *rest)
 
 
-def faults(fault: str, ask: Callable[[], Answer], look: Callable[[], Any], *, keeping: bool = False) -> Iterator[tuple[Answer, Any]]:
+def faults(fault: str, ask: Callable[[], Any], look: Callable[[], Any], *, keeping: bool = False) -> Iterator[tuple[Any, Any]]:
     """The same question with a fault in place of the first statement, of the second, and so on, and the last time with none.
 
     Each time its answer, and what there is to see afterwards.
@@ -78,12 +81,14 @@ ASKED = [(route, "refused") for route in WRITES] + [
 ]
 
 
-@pytest.mark.parametrize(("route", "fault"), ASKED, ids=str)
-def test_a_write_with_a_fault_at_any_statement_changes_nothing_and_succeeds_when_repeated(
-    committed: None, api: type[Api], route: Route, fault: str
-) -> None:
-    cast = assemble()
-    question = call(route, staged(cast, route))
+def test_every_write_of_the_api_is_among_them() -> None:
+    written = {(route.operation, route.method) for route in WRITES} | {(SEARCH, "POST"), (UPDATE_PRIORITIES, "POST")}
+
+    assert written == {(operation, method) for operation, method, _ in operations() if method != "GET"}
+
+
+def assert_all_or_nothing(cast: Cast, api: type[Api], question: Question, fault: str) -> None:
+    """As Ada asks it."""
     before = witness.everything_of(cast.tenant)
 
     *failed, done = faults(fault, lambda: api(cast.ada).call(*question), lambda: witness.everything_of(cast.tenant))
@@ -93,6 +98,73 @@ def test_a_write_with_a_fault_at_any_statement_changes_nothing_and_succeeds_when
     assert len(failed) > 3
     assert done[0].status < 300
     assert done[1] != before
+    invariants.assert_all(cast)
+
+
+@pytest.mark.parametrize(("route", "fault"), ASKED, ids=str)
+def test_a_write_with_a_fault_at_any_statement_changes_nothing_and_succeeds_when_repeated(
+    committed: None, api: type[Api], route: Route, fault: str
+) -> None:
+    cast = assemble()
+
+    assert_all_or_nothing(cast, api, call(route, staged(cast, route)), fault)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_so_does_every_other_way_to_write(committed: None, api: type[Api], way: Way) -> None:
+    cast = assemble()
+
+    assert_all_or_nothing(cast, api, way(cast), "refused")
+
+
+def test_a_ranking_that_fails_at_any_statement_leaves_every_row_whole_and_succeeds_when_repeated(committed: None, api: type[Api]) -> None:
+    cast = assemble()
+    for messages in range(3):
+        cast.conversation(message_count=messages)
+
+    def look() -> None:
+        invariants.assert_all(cast)
+        witness.change(cast, cast.tenant, ranking_moved_at=None)  # a walk that died counts as running for a minute
+
+    *failed, done = faults("refused", lambda: api(cast.ada).post("/conversations/update-priorities"), look)
+
+    assert {answer.status for answer, _ in failed} == {503}
+    assert len(failed) > 3
+    assert done[0].data == {"updated_count": 3}
+
+
+def whatever_becomes_of(act: Callable[[], Any]) -> Any:
+    """What the clock's room counted; None where it failed."""
+    try:
+        with suppress(DatabaseError):
+            return act()
+    finally:
+        close_old_connections()
+
+
+def what_is_overdue(cast: Cast) -> None:
+    absent(cast)
+    minutes_pass(cast, 60)
+
+
+def who_is_silent(cast: Cast) -> None:
+    with_leases(cast, 60)
+    silent_for(cast, at_work(cast), 61)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("stand", "room"), [(what_is_overdue, expiry.expire_due), (who_is_silent, silence.declare_lost)])
+def test_so_does_the_clock(committed: None, stand: Callable[[Cast], None], room: Callable[[], Any], fault: str) -> None:
+    cast = assemble()
+    stand(cast)
+    before = witness.everything_of(cast.tenant)
+
+    seen = list(faults(fault, lambda: whatever_becomes_of(room), lambda: witness.everything_of(cast.tenant)))
+
+    whole = seen[-1][1]
+    assert [after for _, after in seen if after not in (before, whole)] == []  # it may fail when all is done, as it looks for more
+    assert whole != before
+    assert len(seen) > 4
     invariants.assert_all(cast)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from conversations import allocation, expiry, grace, lifecycle
 from conversations.expiry import Counts
+from conversations.grace import Release
 from conversations.lifecycle import Override
 from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
@@ -210,7 +211,7 @@ def test_a_period_that_should_not_be_open_is_closed_and_takes_nothing(cast: Cast
     assert [row.end_reason for row in periods(cast)] == [reason]
 
 
-@pytest.mark.parametrize("end", ["resolve", "reassign", "deallocate", "move"])
+@pytest.mark.parametrize("end", ["resolve", "reassign", "deallocate", "release", "release now", "move"])
 def test_whatever_ends_the_assignment_ends_its_period(cast: Cast, end: str) -> None:
     (held,) = held_by(cast, cast.otto)
     status(cast, cast.otto, Status.OFFLINE)
@@ -218,6 +219,8 @@ def test_whatever_ends_the_assignment_ends_its_period(cast: Cast, end: str) -> N
         "resolve": lambda: lifecycle.resolve(held.pk, by=cast.mia),
         "reassign": lambda: lifecycle.reassign(held.pk, cast.olga.pk),
         "deallocate": lambda: lifecycle.deallocate(held.pk, by=cast.mia),
+        "release": lambda: lifecycle.release(held.pk, by=cast.otto, reason="will not be back today"),
+        "release now": lambda: grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant, release=Release.NOW),
         "move": lambda: lifecycle.move(held.pk, cast.sales.pk, by=cast.mia),
     }
 

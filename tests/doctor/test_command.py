@@ -1,26 +1,61 @@
 """`manage.py doctor`: what it says to people and to machines, and how it ends."""
 
 import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from convalloc.celery import app
-from conversations import demo, tasks
-from conversations.doctor import chronicle, examination, invariants
+from conversations import demo, grace, tasks
+from conversations.doctor import chronicle, examination, histories, invariants, remedies
 from conversations.models import Conversation
+from operators.models import Status
 from tenants import isolation
 from tests.conftest import Cast, assemble
 from tests.conversations.test_tasks import WORKER, running, until
 from tests.doctor.conftest import break_it, doctor, found
+from tests.servers import superuser
 
 VANISHED = (
     "UPDATE operator_status SET status = 'OFFLINE' WHERE operator_id = {0};"
     "UPDATE presence_periods SET status = 'OFFLINE' WHERE operator_id = {0} AND ended_at IS NULL"
 )
+
+
+CLOSED = "operators whose account is closed sent offline"
+
+
+def cut_off_at(said: str, of: int | None = None) -> Callable[..., Any]:
+    """Whoever says this, of this tenant or of any, has just lost the session."""
+
+    def say(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
+        if said in statement and (of is None or of in rest[0]):
+            cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'convalloc_app' AND datname = %s"
+            with psycopg.connect(superuser(), autocommit=True) as postgres:
+                postgres.execute(cut, [os.environ["DATABASE_URL"].rpartition("/")[2]])
+        return execute(statement, *rest)
+
+    return say
+
+
+@contextmanager
+def an_impatient_role() -> Iterator[None]:
+    """Sessions that begin in here wait for a lock for a tenth of a second."""
+    name = os.environ["DATABASE_URL"].rpartition("/")[2]
+    connection.close()
+    with psycopg.connect(superuser(), autocommit=True) as postgres:
+        postgres.execute(f"ALTER ROLE convalloc_app IN DATABASE {name} SET lock_timeout = '100ms'".encode())
+        yield
+        postgres.execute(f"ALTER ROLE convalloc_app IN DATABASE {name} RESET lock_timeout".encode())
+    connection.close()
 
 
 @pytest.fixture
@@ -67,6 +102,7 @@ def test_a_broken_house_is_told_to_machines_with_its_offenders(house: Cast, tick
         "message": invariants.NO_GRACE.holds,
         "advice": invariants.NO_GRACE.advice,
         "of": "operators",
+        "looked_at": 2,
         "count": 1,
         "tenants": [{"tenant_id": house.tenant.pk, "count": 1, "ids": [house.olga.pk]}],
     }
@@ -80,12 +116,12 @@ def test_a_broken_house_is_told_to_people_with_what_to_do(house: Cast, ticked: N
         call_command("doctor", stdout=output)
 
     lines = output.getvalue().splitlines()
-    failed = lines.index(f"  FAIL  no_grace: {invariants.NO_GRACE.holds}: 1 operators")
+    failed = lines.index(f"  FAIL  no_grace: {invariants.NO_GRACE.holds}: 1 operators, 2 looked at")
     assert lines[failed + 1 : failed + 3] == [
         f"        tenant {house.tenant.pk}: 1 operators: {house.olga.pk}",
         f"        → {invariants.NO_GRACE.advice}",
     ]
-    assert f"  OK    holders: {invariants.HOLDERS.holds}" in lines
+    assert f"  OK    holders: {invariants.HOLDERS.holds} (2 conversations)" in lines
     assert lines[-1] == "FAIL: 1 failures, 1 warnings"
 
 
@@ -97,6 +133,68 @@ def test_fix_mends_and_ends_as_if_nothing_had_been(house: Cast, ticked: None) ->
     assert (code, told["mended"]) == (0, [f"tenant {house.tenant.pk}: 1 grace periods opened"])
     assert found(house) == {}
     assert doctor("--fix")[1]["mended"] == []
+
+
+def test_fix_goes_on_where_somebody_holds_a_row_tells_what_it_left_and_mends_that_too_when_it_is_said_again(
+    house: Cast, ticked: None
+) -> None:
+    next_door = assemble()
+    for cast in (house, next_door):
+        break_it(cast, "UPDATE operators SET is_active = false")
+
+    with psycopg.connect(superuser()) as neighbour, an_impatient_role():
+        neighbour.execute("SELECT FROM operator_status WHERE operator_id = %s FOR UPDATE", [house.olga.pk])
+        code, told = doctor("--fix")
+
+    assert code == 2
+    assert told["mended"] == [f"tenant {cast.tenant.pk}: {number} {CLOSED}" for cast, number in ((house, 2), (next_door, 4))]
+    (left,) = (finding for finding in told["data"] if finding["name"] == "fix")
+    assert left["message"].startswith(f"was left: tenant {house.tenant.pk}: closed_accounts, operators: {house.olga.pk}: ")
+    assert "lock timeout" in left["message"]
+    assert "--fix again" in left["advice"]
+    assert doctor("--fix")[1]["mended"] == [f"tenant {house.tenant.pk}: 1 {CLOSED}"]
+
+
+def test_fix_is_not_kept_for_hours_by_one_who_holds_everything(house: Cast, ticked: None) -> None:
+    with isolation.act_as(house.tenant.pk):
+        grace.change_status(house.otto.pk, Status.AVAILABLE, house.tenant)
+    break_it(house, "UPDATE operators SET is_active = false")
+
+    with psycopg.connect(superuser()) as neighbour, an_impatient_role():
+        neighbour.execute("SELECT FROM operator_status FOR UPDATE")
+        code, told = doctor("--fix")
+
+    assert (code, told["mended"]) == (2, [])
+    assert [finding["name"] for finding in told["data"]].count("fix") == remedies.PATIENCE < 4
+
+
+@pytest.mark.parametrize("question", ["the machine's last", "the first about the data", "one about the log"])
+def test_a_database_that_is_lost_in_the_middle_is_a_failure_that_says_what_to_do(question: str, house: Cast, ticked: None) -> None:
+    break_it(house, VANISHED.format(house.olga.pk))
+    said = {
+        "the machine's last": 'FROM "ticks"',
+        "the first about the data": "SELECT * FROM all_tenants()",
+        "one about the log": "told AS MATERIALIZED",
+    }[question]
+
+    with connection.execute_wrapper(cut_off_at(said)):
+        code, told = doctor("--fix")
+
+    lost = told["machine"][-1]
+    assert (code, told["verdict"], lost["name"], lost["verdict"]) == (2, "FAIL", "database", "FAIL")
+    assert lost["message"].startswith("was lost in the middle of the examination: ")
+    assert "say this again" in lost["advice"]
+
+
+def test_a_session_that_is_lost_while_it_mends_leaves_the_rest_and_tells_what_was_mended(house: Cast, ticked: None) -> None:
+    for cast in (house, next_door := assemble()):
+        break_it(cast, "UPDATE operators SET is_active = false")
+
+    with connection.execute_wrapper(cut_off_at("FOR NO KEY UPDATE", of=next_door.tenant.pk)):
+        code, told = doctor("--fix")
+
+    assert (code, told["mended"]) == (2, [f"tenant {house.tenant.pk}: 3 {CLOSED}"])
+    assert told["data"][-1]["message"].startswith(f"was left: tenant {next_door.tenant.pk} and those after it: ")
 
 
 def test_one_tenant_alone_is_examined_and_mended(house: Cast, ticked: None) -> None:
@@ -143,7 +241,8 @@ def test_ten_thousand_conversations_take_a_few_statements_within_the_limits_of_t
     with CaptureQueriesContext(connection) as asked:
         findings = examination.examine([cast.tenant.pk])
 
-    stretches = 10_001 // chronicle.STRETCH + 1
+    stretches = 10_001 // examination.STRETCH[Conversation] + 1
     selects = [query for query in asked.captured_queries if "offenders" in query["sql"]]
     assert [finding.as_lines() for finding in findings if not finding.is_fine] == []
-    assert len(selects) == len(invariants.INVARIANTS) + stretches * len(chronicle.CHRONICLE)
+    others = len(histories.OF_GRACE) + len(histories.OF_PEOPLE)
+    assert len(selects) == len(invariants.INVARIANTS) + stretches * len(chronicle.CHRONICLE) + others

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,7 +19,8 @@ from conversations import tasks
 from conversations.doctor import machine
 from conversations.doctor.findings import Finding, Verdict
 from tenants import isolation
-from tenants.models import PLATFORM_TENANT_ID, Tick
+from tenants.models import PLATFORM_TENANT_ID, Tenant, Tick
+from tests.conversations.test_tasks import WORKER, running, until
 from tests.servers import as_role, superuser
 
 TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks")
@@ -26,6 +28,16 @@ TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks")
 
 def examined() -> dict[str, Finding]:
     return {finding.name: finding for finding in machine.examine(app)}
+
+
+def finding_of(part: str) -> Finding:
+    """What is found of one part, and of nothing behind it."""
+    return next(finding for finding in machine.examine(app) if finding.name == part)
+
+
+def tick_of(task: str) -> Finding:
+    """What is found of the last tick of a task."""
+    return next(finding for finding in machine.beat(app) if finding.name == f"tick {task}")
 
 
 def doctor_elsewhere(**environment: str) -> tuple[int, dict[str, Any]]:
@@ -36,15 +48,39 @@ def doctor_elsewhere(**environment: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, {finding["name"]: finding for finding in json.loads(done.stdout)["machine"]}
 
 
+def installed(ago: timedelta) -> None:
+    """As if the installation were so old."""
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tenant.objects.update(created_at=Now() - ago)
+
+
+def ticked(**facts: Any) -> None:
+    """As if the ticks had been so."""
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        assert Tick.objects.update(**facts)
+
+
 def as_owner(statement: str) -> None:
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
         owner.execute(statement.encode())
 
 
-def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(committed: None) -> None:
+def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(db: None) -> None:
+    installed(ago=timedelta(days=1))
+
     found = examined()
 
-    assert list(found) == ["database", "migrations", "role", "walls", "limits", "broker", "worker", *(f"tick {name}" for name in TASKS)]
+    assert list(found) == [
+        "database",
+        "migrations",
+        "role",
+        "walls",
+        "guards",
+        "limits",
+        "broker",
+        "worker",
+        *(f"tick {name}" for name in TASKS),
+    ]
     assert {name for name, finding in found.items() if not finding.is_fine} == {"worker", *(f"tick {name}" for name in TASKS)}
     assert "as the role convalloc_app" in found["database"].message
     assert found["worker"].verdict == Verdict.WARN
@@ -57,42 +93,90 @@ def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(committed: None)
 )
 def test_the_last_tick_says_how_old_it_is(ago: timedelta, verdict: Verdict, db: None) -> None:
     tasks.keep_ranks()
-    with isolation.act_as(PLATFORM_TENANT_ID):
-        Tick.objects.update(began_at=Now() - ago, ended_at=Now() - ago)
+    ticked(began_at=Now() - ago, ended_at=Now() - ago)
 
-    found = examined()
+    finding = tick_of("keep_ranks")
 
-    assert found["tick keep_ranks"].verdict == verdict
-    assert found["tick expire_grace_periods"].message == "never happened"
+    assert finding.verdict == verdict
+    assert finding.message.startswith("the last good one ended ")
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict"), [(timedelta(seconds=20), Verdict.OK), (timedelta(minutes=3), Verdict.FAIL), (timedelta(hours=-1), Verdict.FAIL)]
+)
+def test_a_tick_that_never_happened_is_a_failure_unless_the_installation_is_too_young_for_one(
+    age: timedelta, verdict: Verdict, db: None
+) -> None:
+    installed(ago=age)
+
+    finding = tick_of("expire_grace_periods")
+
+    assert finding.verdict == verdict
+    assert ("the first is due within 60 s" if verdict == Verdict.OK else "never happened") in finding.message
+
+
+def test_the_first_tick_of_a_young_installation_is_at_work_and_that_is_well(db: None) -> None:
+    installed(ago=timedelta(seconds=20))
+    tasks.keep_ranks()
+    ticked(ended_at=None)
+
+    assert tick_of("keep_ranks").is_fine
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "ago"), (25, "ago, and met its oldest deadline 25 s late")])
 def test_a_tick_that_had_deadlines_says_how_late_it_met_the_oldest(seconds: int, said: str, db: None) -> None:
     tasks.expire_grace_periods()
-    with isolation.act_as(PLATFORM_TENANT_ID):
-        Tick.objects.update(counts={"released": 1, "late_seconds": seconds})
+    ticked(counts={"released": 1, "late_seconds": seconds})
 
-    finding = examined()["tick expire_grace_periods"]
+    finding = tick_of("expire_grace_periods")
 
     assert (finding.verdict, finding.message.partition(" s ")[2]) == (Verdict.OK, said)
 
 
-def test_a_tick_that_never_ended_is_a_failure_whenever_it_began(db: None) -> None:
+@pytest.mark.parametrize(
+    ("ended", "verdict"), [(timedelta(minutes=2), Verdict.WARN), (timedelta(hours=3), Verdict.FAIL), (None, Verdict.FAIL)]
+)
+def test_a_tick_that_failed_says_so_and_where_to_look_also_in_a_young_installation(
+    ended: timedelta | None, verdict: Verdict, db: None
+) -> None:
+    installed(ago=timedelta(seconds=20))
     tasks.keep_ranks()
-    with isolation.act_as(PLATFORM_TENANT_ID):
-        Tick.objects.update(ended_at=None)
+    ticked(ended_at=ended and Now() - ended, failed_at=Now(), failure="LockNotAvailable")
 
-    finding = examined()["tick keep_ranks"]
+    finding = tick_of("keep_ranks")
+
+    assert finding.verdict == verdict
+    assert finding.message.startswith("the last one failed ")
+    assert " ago (LockNotAvailable); " in finding.message
+    assert "the worker's log" in finding.advice
+
+
+def test_a_tick_that_never_ended_is_a_failure_whenever_it_began(db: None) -> None:
+    installed(ago=timedelta(days=1))
+    tasks.keep_ranks()
+    ticked(ended_at=None)
+
+    finding = tick_of("keep_ranks")
 
     assert finding.verdict == Verdict.FAIL
-    assert "never ended" in finding.message
+    assert "never ended: it is at work, or was killed" in finding.message
+
+
+def test_a_tick_that_was_killed_after_a_good_one_is_told_from_a_beat_that_does_not_ring(db: None) -> None:
+    tasks.keep_ranks()
+    ticked(began_at=Now() - timedelta(minutes=2), ended_at=Now() - timedelta(minutes=3))
+
+    finding = tick_of("keep_ranks")
+
+    assert finding.verdict == Verdict.WARN
+    assert "one began 2 min ago and never ended" in finding.message
 
 
 def test_a_role_that_waits_for_ever_is_a_warning(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = 0")
 
-    finding = examined()["limits"]
+    finding = finding_of("limits")
 
     assert finding.verdict == Verdict.WARN
     assert "lock_timeout" in finding.message
@@ -102,13 +186,46 @@ def test_a_role_that_waits_for_ever_is_a_warning(db: None) -> None:
 def test_a_table_without_its_wall_is_a_failure(committed: None) -> None:
     as_owner("ALTER TABLE labels NO FORCE ROW LEVEL SECURITY")
     try:
-        finding = examined()["walls"]
+        finding = finding_of("walls")
     finally:
         as_owner("ALTER TABLE labels FORCE ROW LEVEL SECURITY")
 
     assert finding.verdict == Verdict.FAIL
     assert "labels" in finding.message
-    assert examined()["walls"].is_fine
+    assert finding_of("walls").is_fine
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "named"),
+    [
+        (
+            "DROP INDEX one_open_assignment",
+            "CREATE UNIQUE INDEX one_open_assignment ON assignments (tenant_id, conversation_id) WHERE ended_at IS NULL",
+            "one_open_assignment",
+        ),
+        (
+            "ALTER TABLE labels DROP CONSTRAINT labels_inbox_id_same_tenant",
+            "ALTER TABLE labels ADD CONSTRAINT labels_inbox_id_same_tenant FOREIGN KEY (tenant_id, inbox_id)"
+            " REFERENCES inboxes (tenant_id, id)",
+            "labels_inbox_id_same_tenant",
+        ),
+        (
+            "ALTER TABLE presence_periods DROP CONSTRAINT presence_runs_forward,"
+            " ADD CONSTRAINT presence_runs_forward CHECK (ended_at IS NULL OR ended_at >= started_at) NOT VALID",
+            "ALTER TABLE presence_periods VALIDATE CONSTRAINT presence_runs_forward",
+            "presence_runs_forward",
+        ),
+    ],
+)
+def test_what_the_database_no_longer_refuses_is_a_failure_that_names_it(broken: str, mended: str, named: str, committed: None) -> None:
+    as_owner(broken)
+    try:
+        finding = finding_of("guards")
+    finally:
+        as_owner(mended)
+
+    assert (finding.verdict, finding.message) == (Verdict.FAIL, f"1 constraints or indexes are missing or not valid: {named}")
+    assert finding_of("guards").is_fine
 
 
 def test_a_migration_that_is_missing_is_a_failure_and_the_data_is_not_looked_at(committed: None) -> None:
@@ -129,7 +246,7 @@ def test_a_migration_that_is_missing_is_a_failure_and_the_data_is_not_looked_at(
 def test_a_server_that_is_too_old_is_a_failure(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "OLDEST_SERVER", 99)
 
-    assert examined()["version"].verdict == Verdict.FAIL
+    assert finding_of("version").verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize("who", ["the owner", "a superuser"])
@@ -161,7 +278,19 @@ def test_a_broker_that_is_away_is_a_failure_that_says_what_to_do_meanwhile(commi
     assert found["worker"]["message"] == "cannot be asked without a broker"
 
 
+def test_a_queue_that_no_worker_takes_from_is_a_warning_that_names_it(committed: None, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+
+    with running(log, *WORKER, "--queues", "ranking"):
+        until(lambda: " ready." in log.read_text(), log)
+        finding = finding_of("worker")
+
+    assert finding.verdict == Verdict.WARN
+    assert finding.message.startswith("nobody takes from the queue deadlines; 1 answer: celery@")
+    assert "--queues" in finding.advice
+
+
 def test_no_broker_at_all_is_a_failure(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "")
 
-    assert examined()["broker"].message == "REDIS_URL names none"
+    assert finding_of("broker").message == "REDIS_URL names none"

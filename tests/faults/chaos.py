@@ -3,28 +3,33 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from random import Random
+from typing import Any
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Greatest
 
 from convalloc import clock
 from convalloc.errors import OutcomeUnknown
 from conversations.models import Assignment, Conversation
-from operators.models import PresencePeriod
-from tenants import eventlog, isolation
-from tenants.models import Event
+from operators.models import OperatorStatus, PresencePeriod
+from tenants import eventlog, isolation, tuning
+from tenants.models import Event, Tenant
 from tests.conftest import assemble
-from tests.faults.checker import Verdict, check
-from tests.faults.clients import Client, Ground
+from tests.faults.checker import SETTINGS, Verdict, check
+from tests.faults.clients import LEASE_SECONDS, Client, Ground
 from tests.faults.history import Call, Entry, Outcome, Period, Rows, Shown
 from tests.faults.mischief import Fault, Target
 from tests.faults.stack import PATIENCE_SECONDS, Stack
 
 CLIENTS = 12
+WEIGHTS = {"priority_alpha", "priority_beta"}
 BREATH_SECONDS = 0.3  # between two faults
+KEPT = "SELECT id, conversation_id FROM grace_period_assignments WHERE tenant_id = %s AND ended_at IS NULL"
 # In no order of locks: whoever is in the way is passed by, and meets it the next time.
 AN_HOUR_PASSES = """
     UPDATE grace_period_assignments SET opened_at = opened_at - interval '1 hour', expires_at = expires_at - interval '1 hour'
@@ -40,11 +45,13 @@ class Chaos:
 
     def __init__(self, stack: Stack, seed: int, port: int | None = None, rows: int = 40) -> None:
         self.stack, self.cast, self.luck = stack, assemble(), Random(seed)
-        operators = [self.cast.olga, self.cast.otto, self.cast.operator(), self.cast.operator()]
-        self.ground = Ground(port or stack.port, operators, self.cast.mia, [], [], [], threading.Event())
+        inboxes = [self.cast.support, self.cast.sales]  # everybody answers at both: whatever waits, waits for each of them
+        operators = [self.cast.olga, *(self.cast.operator(inboxes=inboxes) for _ in range(3))]
+        people = operators, self.cast.mia, self.cast.ada
+        self.ground = Ground(port or stack.port, *people, [inbox.pk for inbox in inboxes], [], [], [], [], threading.Event())
         self.faults: list[tuple[str, float, float]] = []  # from when to when
         self.rows, self.seconds_to_recover = rows, 0.0
-        self.drained = 0
+        self.drained = self.days = 0
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -75,10 +82,12 @@ class Chaos:
     def a_day_at_work(self) -> Iterator[None]:
         """In here clients call, customers write, and time passes. Everybody has gone home afterwards."""
         over = threading.Event()
-        clients = [Client(f"client-{number}", self.ground, Random(self.luck.random())) for number in range(CLIENTS)]
+        self.days += 1
+        clients = [Client(f"day-{self.days}-client-{number}", self.ground, Random(self.luck.random())) for number in range(CLIENTS)]
         acts = [lambda client=client: client.work(over) for client in clients]
         threads = [threading.Thread(target=act, daemon=True) for act in [*acts, lambda: self.customers_write(over)]]
         self.write()
+        self.begin_leases()
         for thread in threads:
             thread.start()
         try:
@@ -88,6 +97,12 @@ class Chaos:
             for thread in threads:
                 thread.join(PATIENCE_SECONDS)
         assert not any(thread.is_alive() for thread in threads), "somebody is still at work"
+
+    def begin_leases(self) -> None:
+        """From here on a sign of life is written down."""
+        opener = Client(f"day-{self.days}-opener", self.ground, self.luck)
+        assert_ok(opener.tune(lease_seconds=LEASE_SECONDS))
+        opener.hang_up()
 
     def customers_write(self, over: threading.Event) -> None:
         """New conversations in the place of those that are resolved."""
@@ -104,6 +119,7 @@ class Chaos:
         )
         self.ground.waiting[:] = [pk for pk, holder in rows if holder is None]
         self.ground.held[:] = [(pk, holder) for pk, holder in rows if holder is not None]
+        self.ground.kept[:] = self.stack.command(KEPT, self.cast.tenant.pk)
         self.stack.command(AN_HOUR_PASSES, self.cast.tenant.pk)
 
     def write(self) -> None:
@@ -117,8 +133,8 @@ class Chaos:
         id_, began, shown = f"customer-{len(self.ground.history)}", time.monotonic(), tuple[Shown, ...]()
         try:
             with eventlog.caused_by(None, id_):
-                row = self.cast.conversation()
-            outcome, shown = Outcome.OK, (Shown(row.pk, row.state, row.assigned_operator_id, row.version),)
+                row = self.cast.conversation(inbox=self.luck.choice([self.cast.support, self.cast.sales]))
+            outcome, shown = Outcome.OK, (Shown(row.pk, row.state, row.assigned_operator_id, row.version, row.inbox_id),)
         except OutcomeUnknown:
             outcome = Outcome.UNKNOWN
         except (DatabaseError, InterfaceError):
@@ -164,15 +180,22 @@ class Chaos:
         """What the checker finds."""
         with isolation.act_as(self.cast.tenant.pk):
             log = Event.objects.values_list("pk", "kind", "subject_id", "before", "after", "request_id")
-            conversations = Conversation.objects.values_list("pk", "state", "assigned_operator_id", "version")
-            held = Assignment.objects.filter(ended_at=None).values_list("conversation_id", "operator_id")
-            presence = PresencePeriod.objects.order_by("pk").values_list("operator_id", "status", "started_at")
-            rows = Rows(
-                tuple(Shown(*row) for row in conversations),
-                tuple(held),
-                tuple(Period(operator, status, clock.instant(since)) for operator, status, since in presence),
-            )
-            return check(self.ground.history, [Entry(*event) for event in log], rows)
+            return check(self.ground.history, [spelled(Entry(*event)) for event in log], self.stands())
+
+    def stands(self) -> Rows:
+        """The rows as they are."""
+        conversations = Conversation.objects.values_list("pk", "state", "assigned_operator_id", "version", "inbox_id")
+        held = Assignment.objects.filter(ended_at=None).values_list("conversation_id", "operator_id")
+        presence = PresencePeriod.objects.order_by("pk").values_list("operator_id", "status", "started_at")
+        tenant, lease = Tenant.objects.get(), timedelta(seconds=LEASE_SECONDS)
+        heard = Greatest("seen_at", "last_status_change_at", "operator__tenant__leases_from")
+        return Rows(
+            tuple(Shown(*row) for row in conversations),
+            tuple(held),
+            tuple(Period(operator, status, clock.instant(since)) for operator, status, since in presence),
+            {operator: clock.instant(last + lease) for operator, last in OperatorStatus.objects.values_list("operator_id", heard)},
+            as_numbers({name: getattr(tenant, name) for name in tuning.SETTINGS}),
+        )
 
     def report(self, verdict: Verdict) -> str:
         """For a person: the figures, and how each kind of call ended."""
@@ -191,6 +214,16 @@ class Chaos:
             times = [(began, ended) for name, began, ended in self.faults if name == fault]
             ends = Counter(call.outcome.value for call in self.ground.history if any(began <= call.ended < ended for began, ended in times))
             yield f"{len(times):7} times {fault}: {dict(ends)}"
+
+
+def spelled(entry: Entry) -> Entry:
+    """The log spells weights as they were written, answers as numbers."""
+    return entry._replace(before=as_numbers(entry.before), after=as_numbers(entry.after)) if entry.kind == SETTINGS else entry
+
+
+def as_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with their weights as numbers."""
+    return {name: float(value) if name in WEIGHTS else value for name, value in settings.items()}
 
 
 def assert_ok(call: Call) -> Call:

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
+from typing import Any
 
 from tests.faults.history import Call, Entry, Outcome, Rows, Shown
 
-STATUS = "operator.status_changed"
+STATUS, SETTINGS, EXTENDED, REQUEUED = "operator.status_changed", "tenant.settings_changed", "grace.extended", "conversation.requeued"
 DONE_BY = {
     "create": "conversation.created",
     "allocate": "conversation.allocated",
@@ -21,9 +23,21 @@ DONE_BY = {
     "release": "conversation.released",
     "deallocate": "conversation.deallocated",
     "reassign": "conversation.reassigned",
+    "move-inbox": "conversation.moved",
     "status": STATUS,
+    "release-now": STATUS,
+    "expire-now": REQUEUED,
+    "extend": EXTENDED,
+    "settings": SETTINGS,
+    "heartbeat": "",  # it tells nobody
 }
-ENTERS = dict.fromkeys(("create", "release", "deallocate"), "QUEUED") | {"resolve": "RESOLVED"}  # the others hand it to somebody
+ALONG = {"release-now": "conversation.deallocated"}  # any number of them, also where the status was that already
+GRACE_ENDS = {"grace.expired", "grace.cancelled"}
+# What nobody may do without having been asked. The clock requeues; it declares nobody lost whose lease is longer than the run.
+ASKED_FOR = {*DONE_BY.values(), *ALONG.values()} - {REQUEUED}
+# The others hand it to somebody; a move says nothing about it where the inbox is the same.
+ENTERS = dict.fromkeys(("create", "release", "deallocate", "expire-now"), "QUEUED") | {"resolve": "RESOLVED"}
+WHOSE_STATUS = {"status", "release-now"}
 Story = dict[int, tuple[Entry, Shown]]  # of a conversation: what made each of its versions, and what it was then
 
 
@@ -47,7 +61,12 @@ def check(history: Sequence[Call], log: Iterable[Entry], rows: Rows) -> Verdict:
     each_call_did_all_or_nothing(history, log, found)
     nobody_was_shown_the_past(history, found)
     statuses_stand(history, log, rows, found)
+    leases_stand(history, rows, found)
+    deadlines_stand(history, log, found)
+    grace_ends_once(log, found)
+    settings_stand(history, log, rows, found)
     nobody_was_sent_away(history, stories, found)
+    nobody_keeps_what_was_put_back(history, stories, found)
     return found
 
 
@@ -64,6 +83,7 @@ def told(log: Sequence[Entry], found: Verdict) -> dict[int, Story]:
             entry.after.get("state", stood.state),
             entry.after.get("assigned_operator_id", stood.holder),
             entry.after["version"],
+            entry.after.get("inbox_id", stood.inbox),
         )
         if now.version <= stood.version:
             found.doubled.append(f"version {now.version} of conversation {entry.subject} is told twice: {entry}")
@@ -113,6 +133,8 @@ def answers_are_what_was_asked(history: Sequence[Call], found: Verdict) -> None:
     for call, shown in answered(history):
         state = ENTERS.get(call.act, "ALLOCATED")
         right = (shown.state, shown.holder) == (state, call.operator if state == "ALLOCATED" else None)
+        if call.act == "move-inbox":
+            right = shown.inbox == call.inbox
         if not right or call.conversation not in (None, shown.conversation):
             found.contradicted.append(f"{call} was told {shown}")
 
@@ -124,17 +146,20 @@ def each_call_did_all_or_nothing(history: Sequence[Call], log: Sequence[Entry], 
     for entry in log:
         if entry.request:
             done[entry.request].append(entry)
+        elif entry.kind in ASKED_FOR:
+            found.contradicted.append(f"nobody asked for {entry}")
     for request, entries in done.items():
         call = calls.get(request)
         if call is None or call.outcome is Outcome.FAIL:
             found.contradicted.append(f"{call or 'nobody'} was told no, and {entries[0]} happened")
             continue
         acts = [entry for entry in entries if entry.kind == DONE_BY[call.act]]
-        foreign = [entry for entry in entries if entry.kind != DONE_BY[call.act] and not entry.kind.startswith("grace.")]
-        if foreign or not acts or any(subject_of(call) not in (None, entry.subject) for entry in acts):
+        along = [entry for entry in entries if entry.kind == ALONG.get(call.act)]
+        foreign = [entry for entry in entries if entry not in acts + along and not entry.kind.startswith("grace.")]
+        if foreign or not acts + along or any(subject_of(call) not in (None, entry.subject) for entry in acts):
             found.contradicted.append(f"{call} did something else, or half of it: {entries}")
-        if len(acts) > call.number or len({entry.subject for entry in acts}) < len(acts):
-            found.doubled.append(f"{call} was done more than once: {acts}")
+        if len(acts) > call.number or len({(entry.kind, entry.subject) for entry in acts + along}) < len(acts + along):
+            found.doubled.append(f"{call} was done more than once: {acts + along}")
 
 
 def nobody_was_shown_the_past(history: Sequence[Call], found: Verdict) -> None:
@@ -156,7 +181,7 @@ def statuses_stand(history: Sequence[Call], log: Sequence[Entry], rows: Rows, fo
     """The status that was answered is in the operator's presence, which is what the log tells."""
     periods = set(rows.presence)
     for call in history:
-        if call.act == "status" and call.outcome is Outcome.OK and (call.operator, call.status, call.since) not in periods:
+        if call.act in WHOSE_STATUS and call.outcome is Outcome.OK and (call.operator, call.status, call.instant) not in periods:
             found.lost.append(f"{call} was answered, and was never so")
     for operator in {entry.subject for entry in log if entry.kind == STATUS}:
         changes = [(entry.before["status"], entry.after["status"]) for entry in log if (entry.kind, entry.subject) == (STATUS, operator)]
@@ -165,22 +190,87 @@ def statuses_stand(history: Sequence[Call], log: Sequence[Entry], rows: Rows, fo
             found.lost.append(f"operator {operator} went {changes} by the log, {stays} by their presence")
 
 
+def leases_stand(history: Sequence[Call], rows: Rows, found: Verdict) -> None:
+    """Whoever was told until when they count as there, counts as there until then at least."""
+    found.lost += [
+        f"{call} was answered, and the lease ends at {rows.leases.get(call.operator or 0)}"
+        for call in history
+        if call.act == "heartbeat" and call.outcome is Outcome.OK and call.instant > rows.leases.get(call.operator or 0, "")
+    ]
+
+
+def deadlines_stand(history: Sequence[Call], log: Sequence[Entry], found: Verdict) -> None:
+    """Who was told of more time, has it by the log."""
+    told = {entry.request: entry.after["expires_at"] for entry in log if entry.kind == EXTENDED}
+    for call in history:
+        if call.act == "extend" and call.outcome is Outcome.OK and told.get(call.id) != call.instant:
+            kind = found.contradicted if call.id in told else found.lost
+            kind.append(f"{call} was answered, and by the log it ends at {told.get(call.id)}")
+
+
+def grace_ends_once(log: Sequence[Entry], found: Verdict) -> None:
+    """After its end nothing is told of a grace period any more."""
+    ended = set[int]()
+    for entry in log:
+        if entry.kind.startswith("grace."):
+            if entry.subject in ended:
+                found.doubled.append(f"{entry} after the grace period had ended")
+            elif entry.kind in GRACE_ENDS:
+                ended.add(entry.subject)
+
+
+def settings_stand(history: Sequence[Call], log: Sequence[Entry], rows: Rows, found: Verdict) -> None:
+    """The settings are those that the log tells, change by change; those that were answered stood when they were."""
+    calls, stood = {call.id: call for call in history}, dict[str, Any]()
+    ever = defaultdict[str, list[tuple[Any, float, float]]](list)  # what it was: from when at the earliest, until when at the latest
+    for entry in (entry for entry in log if entry.kind == SETTINGS and entry.request in calls):
+        maker = calls[entry.request]
+        for name, before in entry.before.items():
+            value, since, _ = ever[name].pop() if ever[name] else (before, 0.0, 0.0)
+            if value != before:
+                found.doubled.append(f"{entry} begins with another {name} than {value}")
+            until = maker.ended if maker.outcome is Outcome.OK else inf
+            ever[name] += [(value, since, until), (entry.after[name], maker.began, inf)]
+        stood |= entry.after
+    found.lost += [
+        f"{name} is {value} by the log, {rows.settings[name]} in its row" for name, value in stood.items() if rows.settings[name] != value
+    ]
+    for call in (call for call in history if call.act == "settings" and call.outcome is Outcome.OK):
+        if call.got != call.wish:
+            found.contradicted.append(f"{call} was told something else than it asked for")
+        for name, wish in call.wish.items():
+            stays = ever[name] or [(rows.settings[name], 0.0, inf)]
+            if not any(value == wish and since <= call.ended and call.began <= until for value, since, until in stays):
+                found.lost.append(f"{call} was answered, and was never so")
+
+
 def nobody_was_sent_away(history: Sequence[Call], stories: dict[int, Story], found: Verdict) -> None:
     """Nobody is told that nothing waits, while something waited from before they asked until after they were told."""
-    calls = {call.id: call for call in history}
     empty = [call for call in history if call.act == "allocate" and call.outcome is Outcome.OK and not call.shown]
-    for began, ended in waits(stories, calls):
+    for _, began, ended in stretches(history, stories, "QUEUED"):
         found.contradicted += [f"{call} was told that nothing waits" for call in empty if began < call.began and call.ended < ended]
 
 
-def waits(stories: dict[int, Story], calls: dict[str, Call]) -> Iterator[tuple[float, float]]:
-    """Stretches of time in which a conversation surely waited."""
+def nobody_keeps_what_was_put_back(history: Sequence[Call], stories: dict[int, Story], found: Verdict) -> None:
+    """Whose work goes back to the queue at once, holds nothing of what they held."""
+    homes = [call for call in history if call.act == "release-now" and call.outcome is Outcome.OK]
+    for shown, began, ended in stretches(history, stories, "ALLOCATED"):
+        found.contradicted += [
+            f"{call} was answered, and {shown} stood all the while"
+            for call in homes
+            if call.operator == shown.holder and began < call.began and call.ended < ended
+        ]
+
+
+def stretches(history: Sequence[Call], stories: dict[int, Story], state: str) -> Iterator[tuple[Shown, float, float]]:
+    """Stretches of time in which a conversation surely stood so."""
+    calls = {call.id: call for call in history}
     for story in stories.values():
         for version, (entry, shown) in story.items():
             maker, taker = calls.get(entry.request), story.get(version + 1)
-            if shown.state == "QUEUED" and maker is not None and maker.outcome is Outcome.OK:
-                taken = float("inf") if taker is None else calls[taker[0].request].began if taker[0].request in calls else maker.ended
-                yield maker.ended, taken
+            if shown.state == state and maker is not None and maker.outcome is Outcome.OK:
+                taken = inf if taker is None else calls[taker[0].request].began if taker[0].request in calls else maker.ended
+                yield shown, maker.ended, taken
 
 
 def answered(history: Sequence[Call]) -> Iterator[tuple[Call, Shown]]:
@@ -189,5 +279,5 @@ def answered(history: Sequence[Call]) -> Iterator[tuple[Call, Shown]]:
 
 
 def subject_of(call: Call) -> int | None:
-    """What its event must be about; None: whatever was the best."""
-    return call.operator if call.act == "status" else call.conversation
+    """What its event must be about; None: whatever was the best, or the tenant."""
+    return call.operator if call.act in WHOSE_STATUS else call.period if call.act == "extend" else call.conversation

@@ -16,6 +16,18 @@ from tests.races.over_http import Caller
 PATIENCE_SECONDS = 8.0  # for an answer: a process that is frozen gives none
 PAUSE_SECONDS = 0.1  # after a closed door
 SURELY_NOT = {"unavailable", "queue_busy"}  # codes of a 503 that promise that nothing was done
+OF_NO_CONVERSATION = {"status", "release-now", "heartbeat", "extend", "settings"}
+NONE = 10**12  # an id that nothing has
+FORCE = {"force": True, "reason": "chaos"}
+LEASE_SECONDS = 3600  # longer than any run: nobody may be lost
+# Nobody ever meets these limits, but everybody's hand-outs meet whoever sets them.
+WISHES: list[dict[str, Any]] = [
+    *({"lease_seconds": seconds} for seconds in (LEASE_SECONDS, LEASE_SECONDS, None)),
+    *({"operator_capacity": limit} for limit in (500, None)),
+    *({"priority_alpha": alpha} for alpha in (0.3, 0.4, 0.6)),
+    *({"grace_period_minutes": minutes, "cooldown_minutes": minutes - 5} for minutes in (5, 15)),
+]
+Acts = list[tuple[int, Callable[[], Any]]]  # how often, and what
 
 
 class Ground(NamedTuple):
@@ -24,8 +36,11 @@ class Ground(NamedTuple):
     port: int
     operators: Sequence[Operator]
     manager: Operator
+    admin: Operator
+    inboxes: Sequence[int]
     waiting: list[int]
     held: list[tuple[int, int]]  # conversation and holder, as of a moment ago
+    kept: list[tuple[int, int]]  # grace period and conversation
     history: list[Call]
     resets: threading.Event  # while it is set, lines are broken off in the middle of a call
 
@@ -46,34 +61,80 @@ class Client:
 
     def act(self) -> None:
         """One act, of one's own or as a manager."""
-        operator, ground = self.luck.choice(self.ground.operators), self.ground
-        waiting = self.luck.choice(list(ground.waiting) or [1])
-        held, holder = self.luck.choice(list(ground.held) or [(1, operator.pk)])
-        by_pk = {somebody.pk: somebody for somebody in ground.operators}
-        acts: list[tuple[int, Callable[[], Any]]] = [
-            (8, lambda: self.ask("allocate", operator, operator_id=operator.pk)),
-            (2, lambda: self.ask("allocate", operator, operator_id=operator.pk, count=3)),
-            (4, lambda: self.ask("claim", operator, operator_id=operator.pk, conversation_id=waiting)),
-            (3, lambda: self.ask("manager-allocate", ground.manager, operator_id=operator.pk, conversation_id=waiting)),
-            (5, lambda: self.ask("resolve", by_pk.get(holder, ground.manager), conversation_id=held)),
-            (4, lambda: self.ask("release", by_pk.get(holder, operator), conversation_id=held, reason="chaos")),
-            (3, lambda: self.ask("deallocate", ground.manager, conversation_id=held)),
-            (4, lambda: self.ask("reassign", ground.manager, operator_id=operator.pk, conversation_id=held)),
-            (3, lambda: self.set_status(operator, "AVAILABLE")),
-            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE"]))),
-        ]
+        operator = self.luck.choice(self.ground.operators)
+        acts = [*self._of_an_operator(operator), *self._of_a_manager(operator)]
         (chosen,) = self.luck.choices([act for _, act in acts], [weight for weight, _ in acts])
         chosen()
 
+    def _of_an_operator(self, operator: Operator) -> Acts:
+        ground, pk = self.ground, operator.pk
+        waiting = self.luck.choice(list(ground.waiting) or [NONE])
+        held, holder_pk = self.luck.choice(list(ground.held) or [(NONE, pk)])
+        holder = {somebody.pk: somebody for somebody in ground.operators}.get(holder_pk, operator)
+        return [
+            (8, lambda: self.ask("allocate", operator, operator_id=pk)),
+            (2, lambda: self.ask("allocate", operator, operator_id=pk, count=3)),
+            (4, lambda: self.ask("claim", operator, operator_id=pk, conversation_id=waiting)),
+            (5, lambda: self.ask("resolve", holder, conversation_id=held)),
+            (4, lambda: self.ask("release", holder, conversation_id=held, reason="chaos")),
+            (3, lambda: self.set_status(operator, "AVAILABLE")),
+            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE"]))),
+            (3, lambda: self.give_a_sign_of_life(operator)),
+        ]
+
+    def _of_a_manager(self, operator: Operator) -> Acts:
+        ground, pk, force = self.ground, operator.pk, self.luck.choice([{}, {}, FORCE])
+        waiting = self.luck.choice(list(ground.waiting) or [NONE])
+        held, _ = self.luck.choice(list(ground.held) or [(NONE, pk)])
+        period, kept = self.luck.choice(list(ground.kept) or [(NONE, NONE)])
+        inbox, anything = self.luck.choice(ground.inboxes), self.luck.choice([waiting, held])
+        return [
+            (4, lambda: self.ask("manager-allocate", ground.manager, operator_id=pk, conversation_id=waiting, **force)),
+            (3, lambda: self.ask("deallocate", ground.manager, conversation_id=held)),
+            (5, lambda: self.ask("reassign", ground.manager, operator_id=pk, conversation_id=held, **force)),
+            (3, lambda: self.ask("move-inbox", ground.manager, conversation_id=anything, inbox_id=inbox)),
+            (1, lambda: self.put_all_back(operator)),
+            (2, lambda: self.extend(period)),
+            (2, lambda: self.expire_now(period, kept)),
+            (1, lambda: self.tune(**self.luck.choice(WISHES))),
+        ]
+
     def ask(self, act: str, who: Operator, **body: Any) -> Call:
         """An act on conversations, and what became of it."""
-        asked = {"conversation": body.get("conversation_id"), "operator": body.get("operator_id"), "number": body.get("count", 1)}
+        asked = {
+            "conversation": body.get("conversation_id"),
+            "operator": body.get("operator_id"),
+            "inbox": body.get("inbox_id"),
+            "number": body.get("count", 1),
+        }
         return self._note(act, who, ("POST", f"/conversations/{act}", body), asked)
 
     def set_status(self, operator: Operator, status: str) -> Call:
         """By themselves."""
         question = ("PUT", f"/operators/{operator.pk}/status", {"status": status})
-        return self._note("status", operator, question, {"operator": operator.pk, "status": status, "number": 1})
+        return self._note("status", operator, question, {"operator": operator.pk, "status": status})
+
+    def put_all_back(self, operator: Operator) -> Call:
+        """A manager sends somebody home, and their work back to the queue at once."""
+        question = ("PUT", f"/operators/{operator.pk}/status", {"status": "OFFLINE", "release": "now"})
+        return self._note("release-now", self.ground.manager, question, {"operator": operator.pk, "status": "OFFLINE"})
+
+    def give_a_sign_of_life(self, operator: Operator) -> Call:
+        """A heartbeat."""
+        return self._note("heartbeat", operator, ("POST", f"/operators/{operator.pk}/heartbeat", None), {"operator": operator.pk})
+
+    def extend(self, period: int) -> Call:
+        """More time for what somebody keeps."""
+        return self._note("extend", self.ground.manager, ("POST", f"/grace-periods/{period}/extend", {"minutes": 5}), {"period": period})
+
+    def expire_now(self, period: int, conversation: int) -> Call:
+        """No more time."""
+        question = ("POST", f"/grace-periods/{period}/expire-now", {"reason": "chaos"})
+        return self._note("expire-now", self.ground.manager, question, {"conversation": conversation, "period": period})
+
+    def tune(self, **wish: Any) -> Call:
+        """Other settings of the tenant."""
+        return self._note("settings", self.ground.admin, ("PATCH", "/tenant", wish), {"wish": wish})
 
     def hang_up(self) -> None:
         """The next call opens a line."""
@@ -97,7 +158,9 @@ class Client:
         if answer is not None:
             outcome, said = judged(answer), f"{answer.status} {answer.body.get('code', '')}".strip()
         done = answer.data if answer is not None and outcome is Outcome.OK else None
-        call = Call(id_, act, began, time.monotonic(), outcome, said, shown=shown(act, done), since=since(act, done), **asked)
+        got = {name: done[name] for name in asked.get("wish", {})} if done is not None else {}
+        told: dict[str, Any] = {"shown": shown(act, done), "instant": instant(act, done), "got": got}
+        call = Call(id_, act, began, time.monotonic(), outcome, said, **asked, **told)
         self.ground.history.append(call)
         if outcome is not Outcome.OK and not said.startswith("4"):
             time.sleep(PAUSE_SECONDS)
@@ -128,12 +191,21 @@ def judged(answer: Answer) -> Outcome:
 
 def shown(act: str, data: Any) -> tuple[Shown, ...]:
     """The conversations of an answer."""
-    if data is None or act == "status":
+    if data is None or act in OF_NO_CONVERSATION:
         return ()
     rows = data if isinstance(data, list) else [data]
-    return tuple(Shown(row["id"], row["state"], row["assigned_operator_id"], row["version"]) for row in rows)
+    return tuple(Shown(row["id"], row["state"], row["assigned_operator_id"], row["version"], row["inbox_id"]) for row in rows)
 
 
-def since(act: str, data: Any) -> str:
-    """When the status of an answer began."""
-    return str(data["status"]["last_status_change_at"]) if act == "status" and data is not None else ""
+def instant(act: str, data: Any) -> str:
+    """When the status of an answer began, or when what it is about ends; empty: never."""
+    if data is None:
+        return ""
+    match act:
+        case "status" | "release-now":
+            return str(data["status"]["last_status_change_at"])
+        case "heartbeat":
+            return str(data["lease_expires_at"] or "")
+        case "extend":
+            return str(data["expires_at"])
+    return ""

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+Settings = Mapping[str, Any]
 
 
 class Outcome(StrEnum):
@@ -20,12 +23,14 @@ class Shown(NamedTuple):
     state: str
     holder: int | None
     version: int
+    inbox: int = 0
 
 
 class Call(NamedTuple):
     """One call of one client, from the moment it was about to be sent to the moment its end was known.
 
-    `operator` is who shall get, or whose status it is; `number` is how many conversations may change by it.
+    `operator` is who shall get, or whose status it is; `number` is how many conversations may change by it; `wish` are
+    settings of the tenant, `got` what the answer said of them.
     """
 
     id: str  # the request's: the events that it makes carry it
@@ -38,8 +43,12 @@ class Call(NamedTuple):
     operator: int | None = None
     status: str = ""
     number: int = 1
+    inbox: int | None = None
+    period: int | None = None  # of grace
+    wish: Settings = MappingProxyType({})
     shown: tuple[Shown, ...] = ()
-    since: str = ""  # of a status, as answered
+    instant: str = ""  # as answered: since when the status is, until when the lease or the grace
+    got: Settings = MappingProxyType({})
 
 
 class Entry(NamedTuple):
@@ -67,3 +76,5 @@ class Rows(NamedTuple):
     conversations: tuple[Shown, ...] = ()
     assignments: tuple[tuple[int, int], ...] = ()  # the open ones: conversation and operator
     presence: tuple[Period, ...] = ()  # oldest first
+    leases: Mapping[int, str] = MappingProxyType({})  # until when each operator counts as there
+    settings: Settings = MappingProxyType({})

@@ -32,8 +32,8 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def children(self) -> list[int]:
-        """The processes that it has made (Linux's /proc)."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        """The processes that it has made."""
+        return children(self.pid)
 
     def start(self, **environment: str) -> None:
         """Start it, with this too in its environment; it may take a while until it does its work."""
@@ -77,3 +77,8 @@ class Program:
     def tail(self) -> str:
         """The end of what it has printed, for a message."""
         return f"{self.name}:\n{tail(self.log, 30)}"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has made (Linux's /proc)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -23,7 +23,7 @@ from convalloc.embedded.process import free_port, tail
 from convalloc.embedded.quickstart import ready
 from convalloc.embedded.valkey import Valkey
 from tests import production
-from tests.faults.program import Program
+from tests.faults.program import Program, children
 
 PATIENCE_SECONDS = 60.0  # until something that must happen has happened; no test measures it
 TICK_SECONDS = 2
@@ -89,6 +89,20 @@ class Stack:
         self.postgres.process.send_signal(signal.SIGQUIT)
         self.postgres.process.wait(PATIENCE_SECONDS)
         self.postgres.process = None
+
+    @contextmanager
+    def database_frozen(self) -> Iterator[None]:
+        """SIGSTOP to every process of it: the kernel takes connections and acknowledges what is sent, and nothing is answered."""
+        assert self.postgres.process is not None
+        postmaster = self.postgres.process.pid
+        processes = [postmaster, *children(postmaster)]  # each of them leads a group of its own
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
 
     def start_database(self) -> None:
         """Start it again where it was; it answers when this returns."""

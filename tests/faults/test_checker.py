@@ -31,7 +31,7 @@ CREATE = call(1, "create", conversation=1, shown=(NEW,))
 CLAIM = call(2, "claim", conversation=1, operator=OLGA, shown=(CLAIMED,))
 RESOLVE = call(3, "resolve", Outcome.UNKNOWN, conversation=1)
 LATE = call(4, "claim", Outcome.FAIL, conversation=1, operator=OTTO)
-AWAY = call(5, "status", operator=OTTO, status="AWAY", since="5")
+AWAY = call(5, "status", operator=OTTO, status="AWAY", instant="5")
 HISTORY = [CREATE, CLAIM, RESOLVE, LATE, AWAY]
 LOG = [
     entry(1, "conversation.created", {}, {"state": "QUEUED", "version": 1}),
@@ -45,6 +45,24 @@ ROWS = Rows(conversations=(RESOLVED,), presence=PRESENCE)
 HALF = HISTORY[:2], LOG[:2], Rows(conversations=(CLAIMED,), assignments=((1, OLGA),), presence=PRESENCE[:1])
 
 
+# What else may be done, each in a history of its own.
+ALIVE = call(1, "heartbeat", operator=OLGA, instant="9")
+MORE_TIME = call(1, "extend", period=4, instant="9")
+EXTENDED = entry(1, "grace.extended", {"expires_at": "5"}, {"expires_at": "9"}, subject=4)
+BACK = entry(0, "grace.cancelled", {}, {"end_reason": "returned"}, subject=4, request="")
+RENAMED = call(1, "settings", wish={"name": "b"}, got={"name": "b"})
+NAMED = entry(1, "tenant.settings_changed", {"name": "a"}, {"name": "b"}, subject=9)
+NAMED_AGAIN = entry(2, "tenant.settings_changed", {"name": "b"}, {"name": "c"}, subject=9)
+RENAMED_AGAIN = call(2, "settings", wish={"name": "c"}, got={"name": "c"})
+MOVED = [CREATE, call(2, "move-inbox", conversation=1, inbox=3, shown=(Shown(1, "QUEUED", None, 2, 3),))]
+MOVE = [LOG[0], entry(2, "conversation.moved", {"inbox_id": 0}, {"inbox_id": 3, "version": 2})]
+PUT_BACK = call(3, "release-now", operator=OLGA, status="OFFLINE", instant="5")
+SENT_HOME = entry(3, "operator.status_changed", {"status": "AVAILABLE"}, {"status": "OFFLINE"}, subject=OLGA)
+TAKEN_BACK = entry(4, "conversation.deallocated", HELD, WAITING | {"version": 3}, request="call-3")
+AT_HOME = (Period(OLGA, "AVAILABLE", "0"), Period(OLGA, "OFFLINE", "5"))
+EMPTY_HANDED = Rows((RELEASED,), presence=AT_HOME)
+
+
 def kinds(history: list[Call], log: list[Entry], rows: Rows) -> set[str]:
     """Which of the three were found."""
     return {name for name, found in vars(check(history, log, rows)).items() if found}
@@ -53,6 +71,19 @@ def kinds(history: list[Call], log: list[Entry], rows: Rows) -> set[str]:
 def test_a_history_that_happened_is_believed() -> None:
     assert kinds(HISTORY, LOG, ROWS) == set()
     assert kinds(*HALF) == set()
+
+
+@pytest.mark.parametrize(("history", "log", "rows"), [
+    ([ALIVE], [], Rows(leases={OLGA: "9"})),
+    ([ALIVE._replace(instant="")], [], Rows()),
+    ([MORE_TIME], [EXTENDED, BACK._replace(id=2)], Rows()),
+    ([RENAMED, RENAMED._replace(id="again"), RENAMED_AGAIN], [NAMED, NAMED_AGAIN], Rows(settings={"name": "c"})),
+    ([RENAMED], [], Rows(settings={"name": "b"})),
+    (MOVED, MOVE, Rows((Shown(1, "QUEUED", None, 2, 3),))),
+    ([CREATE, CLAIM, PUT_BACK], [*LOG[:2], SENT_HOME, TAKEN_BACK], EMPTY_HANDED),
+], ids=["a lease", "no leases", "more time", "settings", "settings that stood", "a move", "a release now"])  # fmt: skip
+def test_so_is_whatever_else_may_be_done(history: list[Call], log: list[Entry], rows: Rows) -> None:
+    assert kinds(history, log, rows) == set()
 
 
 def test_an_unknown_outcome_may_be_nothing() -> None:
@@ -82,6 +113,15 @@ LOST = {
     "the assignment is gone": (*HALF[:2], HALF[2]._replace(assignments=())),
     "a status was answered and never set": ([AWAY], [], Rows(presence=PRESENCE[:1])),
     "a status was set and not kept": ([], LOG[3:], Rows(presence=PRESENCE[:1])),
+    "a sign of life was answered and not written down": ([ALIVE], [], Rows(leases={OLGA: "5"})),
+    "more time was answered and not given": ([MORE_TIME], [], Rows()),
+    "a setting was answered and never set": ([RENAMED], [], Rows(settings={"name": "a"})),
+    "a setting was set and not kept": ([RENAMED], [NAMED], Rows(settings={"name": "a"})),
+    "a setting was answered when it stood no more": (
+        [RENAMED, RENAMED_AGAIN, RENAMED._replace(id="again", began=7.0, ended=8.0)],
+        [NAMED, NAMED_AGAIN],
+        Rows(settings={"name": "c"}),
+    ),
 }
 TWICE = entry(4, "conversation.claimed", WAITING, HELD_BY_OTTO | {"version": 2}, request="call-4")
 TAKEN = entry(4, "conversation.claimed", WAITING, HELD_BY_OTTO | {"version": 3}, request="call-4")
@@ -91,6 +131,18 @@ DOUBLED = {
     "two took the same version": ([*HALF[0], OTTOS], [*LOG[:2], TWICE], HALF[2]),
     "it was taken from nobody while somebody held it": ([*HALF[0], OTTOS], [*LOG[:2], TAKEN], HALF[2]),
     "two were told that they have it": ([*HALF[0], OTTOS], *HALF[1:]),
+    "a setting was changed from what it was not": (
+        [RENAMED, RENAMED_AGAIN],
+        [NAMED, NAMED_AGAIN._replace(before={"name": "a"})],
+        Rows(settings={"name": "c"}),
+    ),
+    "a grace period that had ended was extended": ([MORE_TIME], [BACK, EXTENDED], Rows()),
+    "a grace period ended twice": ([], [BACK, BACK._replace(id=2, kind="grace.expired")], Rows()),
+    "it was put back twice": (
+        [CREATE, CLAIM, PUT_BACK],
+        [*LOG[:2], SENT_HOME, TAKEN_BACK, TAKEN_BACK._replace(id=5, before={}, after={"version": 4})],
+        EMPTY_HANDED,
+    ),
     "one call, two conversations": (
         [call(1, "allocate", Outcome.UNKNOWN, operator=OLGA)],
         [entry(id_, "conversation.allocated", {}, HELD | {"version": 1}, subject=id_, request="call-1") for id_ in (1, 2)],
@@ -113,6 +165,21 @@ CONTRADICTED = {
     "somebody was shown the past": (
         [*HALF[0], CREATE._replace(id="late", began=8.0, ended=9.0)],
         *HALF[1:],
+    ),
+    "a sign of life did something": ([ALIVE], [SENT_HOME._replace(request="call-1")], Rows(leases={OLGA: "9"}, presence=AT_HOME)),
+    "somebody was declared lost whose lease was not over": ([], [SENT_HOME._replace(request="")], Rows(presence=AT_HOME)),
+    "more time was answered than was given": ([MORE_TIME._replace(instant="8")], [EXTENDED], Rows()),
+    "somebody else got more time": ([MORE_TIME._replace(period=5)], [EXTENDED], Rows()),
+    "the settings of the answer are not those that were asked for": (
+        [RENAMED._replace(got={"name": "c"})],
+        [NAMED],
+        Rows(settings={"name": "b"}),
+    ),
+    "it was moved elsewhere": ([CREATE, MOVED[1]._replace(inbox=4)], MOVE, Rows((Shown(1, "QUEUED", None, 2, 3),))),
+    "who was sent home kept something": (
+        [CREATE, CLAIM, PUT_BACK],
+        [*LOG[:2], SENT_HOME],
+        Rows((CLAIMED,), ((1, OLGA),), presence=AT_HOME),
     ),
     "told that nothing waits while something waited": ([CREATE, EMPTY], LOG[:1], Rows(conversations=(NEW,))),
 }

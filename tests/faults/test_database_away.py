@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.contract.routes import OPEN, ROUTES, call
 from tests.conversations import invariants
 from tests.faults.asking import LATER, SESSIONS, ask, everywhere, page, told
 from tests.faults.stack import Stack
+from tests.races.over_http import Caller
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 ANY_ID = dict.fromkeys(("conversation", "operator", "inbox", "label", "grace period"), 1)
@@ -54,7 +55,15 @@ def slow(stack: Stack) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("away", [crashed, full, slow])
+@contextmanager
+def frozen(stack: Stack) -> Iterator[None]:
+    """It takes every call and says nothing; whoever had a session has lost it."""
+    stack.cut_sessions()
+    with stack.database_frozen():
+        yield
+
+
+@pytest.mark.parametrize("away", [crashed, full, slow, frozen])
 def test_it_is_503_with_retry_after_and_when_it_is_back_every_session_recovers_at_once(stack: Stack, away: Any) -> None:
     cast = assemble()
     cast.conversation()
@@ -107,6 +116,22 @@ def test_who_comes_first_after_that_gets_an_answer(
     close_old_connections()  # as Django does when a request comes in; its test client leaves it out
 
     assert api(cast.mia).get("/conversations").status == status
+
+
+def test_a_session_of_a_frozen_server_waits_with_it_and_is_answered_when_it_goes_on(stack: Stack) -> None:
+    cast = assemble()
+    assert everywhere(stack.port, [cast.mia, cast.olga], "GET", "/conversations") == {200: 3 * SESSIONS}
+
+    with closing(Caller(stack.port, cast.mia)) as caller:
+        with stack.database_frozen():
+            caller.send("GET", "/conversations")
+            with closing(Caller(stack.port, cast.mia, patience=1)) as impatient, pytest.raises(TimeoutError):
+                impatient.call("GET", "/health/ready")
+            alive = ask(stack.port, cast.mia, "GET", "/health/live").status
+        answer = caller.receive("GET")
+
+    assert (alive, answer.status) == (200, 200)
+    assert everywhere(stack.port, [cast.mia, cast.olga], "GET", "/conversations") == {200: 3 * SESSIONS}
 
 
 def test_a_session_that_is_ended_in_the_middle_of_an_act_leaves_nothing_of_it(stack: Stack) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from convalloc.celery import app
 from conversations.models import GracePeriod
+from operators.models import Operator, Status
 from tenants import isolation
 from tenants.models import Event, Tenant
 from tests.conftest import Cast, assemble
@@ -15,11 +16,14 @@ from tests.conversations import invariants
 from tests.faults.program import Program
 from tests.faults.stack import Stack
 from tests.faults.test_worker_and_beat import are_released, is_ranked, overdue
+from tests.operators.test_leases import held, is_, silent_for, with_leases
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
-ROWS = 20
+ROWS, SILENT = 20, 4
 TIMES = 10
-ONCE = Counter({"conversation.requeued": ROWS, "grace.expired": ROWS, "tenant.priorities_recalculated": 1})
+EXPIRED = {"conversation.requeued": ROWS, "grace.expired": ROWS}
+LOST = {"operator.status_changed": SILENT, "grace.opened": SILENT}
+ONCE = Counter({**EXPIRED, **LOST, "tenant.priorities_recalculated": 1})
 WORKER = "import django; django.setup(); from convalloc.celery import app; app.worker_main(['worker', '--pool', 'solo'])"
 # Correctness may not rest on the row that keeps a doubled beat from working twice.
 UNGUARDED = WORKER.replace("app.worker", "from tenants import ticks; ticks.once = lambda task, work: work(); app.worker")
@@ -34,10 +38,25 @@ def workers(stack: Stack, code: str) -> list[Program]:
 
 def send_everything(stack: Stack, cast: Cast) -> None:
     """Each task ten times."""
-    tasks: dict[str, list[int]] = {"expire_grace_periods": [], "keep_ranks": [], "rank_anew": [cast.tenant.pk]}
+    tasks: dict[str, list[int]] = {"declare_lost": [], "expire_grace_periods": [], "keep_ranks": [], "rank_anew": [cast.tenant.pk]}
     with app.connection_for_write(stack.valkey.url()) as line:
         for name, values in list(tasks.items()) * TIMES:
             app.send_task(f"conversations.tasks.{name}", values, connection=line)
+
+
+def silent(cast: Cast) -> list[Operator]:
+    """Operators at work, whose lease of an hour is over; everybody else has just given a sign of life."""
+    found = [cast.operator() for _ in range(SILENT)]
+    with_leases(cast, 3600)
+    for operator in found:
+        held(cast, operator)
+        silent_for(cast, operator, 3601)
+    return found
+
+
+def are_lost(cast: Cast, operators: list[Operator]) -> bool:
+    """Whether all of them are OFFLINE."""
+    return {is_(cast, operator) for operator in operators} == {Status.OFFLINE}
 
 
 def waiting(stack: Stack) -> int:
@@ -49,7 +68,7 @@ def waiting(stack: Stack) -> int:
 def is_done(stack: Stack) -> bool:
     """Whether no message waits in the broker, and no worker has one in hand."""
     with stack.broker() as broker:
-        return (broker.llen("celery"), broker.hlen("unacked")) == (0, 0)
+        return (broker.llen("deadlines"), broker.llen("ranking"), broker.hlen("unacked")) == (0, 0, 0)
 
 
 def events_of_everything_ten_times(stack: Stack, code: str, meet: int) -> tuple[Cast, Counter[str]]:
@@ -58,7 +77,7 @@ def events_of_everything_ten_times(stack: Stack, code: str, meet: int) -> tuple[
     with stack.broker() as broker:
         broker.flushall()
     cast = assemble()
-    rows = overdue(cast, ROWS)
+    rows, gone = overdue(cast, ROWS), silent(cast)
     with isolation.act_as(cast.tenant.pk):
         last = Event.objects.latest("pk").pk
         Tenant.objects.filter(pk=cast.tenant.pk).update(priority_alpha=0.8, weights_version=2)
@@ -68,11 +87,11 @@ def events_of_everything_ten_times(stack: Stack, code: str, meet: int) -> tuple[
         for program in (*workers(stack, code), stack.beat, stack.second_beat):
             program.start()
         stack.until(lambda: waiting(stack) >= meet)
-    stack.until(lambda: are_released(cast, rows) and is_ranked(cast) and is_done(stack))
+    stack.until(lambda: are_released(cast, rows) and are_lost(cast, gone) and is_ranked(cast) and is_done(stack))
 
     stack.heal()
     with isolation.act_as(cast.tenant.pk):
-        assert not GracePeriod.objects.filter(ended_at=None).exists()
+        assert GracePeriod.objects.filter(ended_at=None).count() == SILENT
         return cast, Counter(Event.objects.filter(pk__gt=last).values_list("kind", flat=True))
 
 

@@ -223,7 +223,7 @@ def killed_with_a_task_in_hand(stack: Stack, worker: Any) -> Cast:
 def in_the_broker(stack: Stack) -> tuple[int, int]:
     """How many messages wait there, and how many a worker took without having done them."""
     with stack.broker() as broker:
-        return broker.llen("celery"), broker.hlen("unacked")
+        return broker.llen("deadlines") + broker.llen("ranking"), broker.hlen("unacked")
 
 
 def test_what_a_killed_worker_had_in_hand_is_delivered_to_the_next_one(stack: Stack) -> None:

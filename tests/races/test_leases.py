@@ -18,7 +18,8 @@ from tenants import eventlog, isolation
 from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
-from tests.operators.test_leases import held, is_, silent_for, with_leases
+from tests.operators.test_leases import all_silent_and_spared_once, held, is_, silent_for, with_leases
+from tests.operators.test_outages import the_last_tick_was
 from tests.races.crowd import Call, acting, neighbour, together, until_waiting, waits_or_ends
 from tests.races.test_grace import unlocked
 
@@ -165,6 +166,8 @@ def test_who_leaves_by_themselves_at_the_same_time_is_not_lost(committed: None) 
 
 def test_one_whose_row_somebody_does_not_let_go_of_holds_up_nobody_else(committed: None) -> None:
     cast = assemble()
+    for _ in range(3):
+        cast.operator()
     with_leases(cast, 60)
     people = [cast.olga, cast.otto, cast.mia]
     for person in people:
@@ -184,10 +187,8 @@ def test_one_whose_row_somebody_does_not_let_go_of_holds_up_nobody_else(committe
 
 def test_five_ticks_at_once_lose_everybody_once(committed: None) -> None:
     cast = assemble()
-    with_leases(cast, 60)
     people = [cast.olga, cast.otto, cast.mia, *(cast.operator() for _ in range(9))]
-    for person in people:
-        silent_for(cast, person, 61)
+    all_silent_and_spared_once(cast, people)
 
     outcomes = together([lambda: silence.declare_lost(limit=5)] * 5)
 
@@ -195,6 +196,19 @@ def test_five_ticks_at_once_lose_everybody_once(committed: None) -> None:
     with isolation.act_as(cast.tenant.pk):
         assert Event.objects.filter(kind="operator.status_changed").count() == len(people)
         assert PresencePeriod.objects.filter(reason="lost", ended_at__isnull=True).count() == len(people)
+
+
+def test_five_ticks_at_once_after_an_outage_spare_each_silence_once(committed: None) -> None:
+    cast = assemble()
+    all_silent_and_spared_once(cast, [cast.otto])
+    the_last_tick_was(timedelta(minutes=10))
+    silent_for(cast, cast.ada, 60.5)
+
+    outcomes = together([lambda: silence.declare_lost()] * 5)
+
+    assert sum(counts.lost for counts in outcomes) == 1
+    assert (is_(cast, cast.otto), is_(cast, cast.ada)) == (Status.OFFLINE, Status.AVAILABLE)
+    assert silence.declare_lost() == Counts()
 
 
 def test_beating_and_losing_at_once_many_times_agree_on_one_winner(committed: None) -> None:

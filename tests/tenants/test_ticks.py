@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import OperationalError, connection
 
 from convalloc import clock
 from conversations import allocation, expiry, grace, tasks
@@ -12,7 +14,10 @@ from operators.models import Status
 from tenants import isolation, ticks
 from tenants.models import PLATFORM_TENANT_ID, Tick
 from tests.conftest import assemble
+from tests.operators.test_leases import silent_for, with_leases
+from tests.operators.test_outages import the_last_tick_was
 from tests.races.crowd import together
+from tests.servers import superuser
 
 WITHOUT_COMPARING = ticks.BEGIN.replace("NOT BETWEEN", "IS NOT NULL OR t.began_at BETWEEN")
 
@@ -40,7 +45,20 @@ def age(**by: float) -> None:
 
 
 def die() -> dict[str, int]:
-    raise KeyError("killed in the middle")
+    raise KeyError("in the middle")
+
+
+def be_killed() -> dict[str, int]:
+    raise SystemExit
+
+
+def lose_the_session() -> dict[str, int]:
+    with connection.cursor() as cursor:  # in no transaction: at the end of one Django takes another session by itself
+        with psycopg.connect(superuser(), autocommit=True) as postgres:
+            cursor.execute("SELECT pg_backend_pid()")
+            postgres.execute("SELECT pg_terminate_backend(%s, 10000)", cursor.fetchone())
+        cursor.execute("SELECT 1")
+    raise AssertionError("the session lives")
 
 
 def test_a_tick_writes_down_when_it_began_and_ended_and_what_it_counted(db: None) -> None:
@@ -65,12 +83,12 @@ def test_a_tick_of_work_without_deadlines_is_never_late(db: None) -> None:
     assert ticks.last("sweep", clock.now()).late == timedelta()
 
 
-def test_a_second_ring_within_half_a_period_does_nothing_and_the_next_one_does_the_work(db: None) -> None:
+def test_a_second_ring_within_a_quarter_of_a_period_does_nothing_and_the_next_one_does_the_work(db: None) -> None:
     work = Work()
     ticks.once("sweep", work)
 
     assert ticks.once("sweep", work) == {}
-    age(seconds=settings.TICK_SECONDS / 2 - 5)
+    age(seconds=settings.TICK_SECONDS / 4 - 5)
     assert ticks.once("sweep", work) == {}
     age(seconds=10)
     assert ticks.once("sweep", work) == {"done": 2}
@@ -78,20 +96,31 @@ def test_a_second_ring_within_half_a_period_does_nothing_and_the_next_one_does_t
     assert row().counts == {"done": 2}
 
 
-def test_tasks_do_not_stand_in_each_others_way(db: None) -> None:
-    assert ticks.once("sweep", Work()) == ticks.once("mop", Work()) == {"done": 1}
-
-
-def test_a_tick_that_died_blocks_nothing_when_the_beat_rings_again(db: None) -> None:
-    with pytest.raises(KeyError):
-        ticks.once("sweep", die)
-    assert row().ended_at is None
-    age(seconds=settings.TICK_SECONDS)
+def test_a_beat_that_came_half_a_period_late_does_not_cost_the_punctual_one_after_it(db: None) -> None:
+    ticks.once("sweep", Work())
+    age(seconds=settings.TICK_SECONDS / 2 - 2)
 
     assert ticks.once("sweep", Work()) == {"done": 1}
 
 
-def test_a_tick_that_died_leaves_the_end_of_the_one_before(db: None) -> None:
+def test_tasks_do_not_stand_in_each_others_way(db: None) -> None:
+    assert ticks.once("sweep", Work()) == ticks.once("mop", Work()) == {"done": 1}
+
+
+def test_a_tick_that_failed_writes_down_that_it_did_and_blocks_nothing_when_the_beat_rings_again(committed: None) -> None:
+    with pytest.raises(KeyError):
+        ticks.once("sweep", die)
+    written = row()
+    assert (written.ended_at, written.failure) == (None, "KeyError")
+    assert written.failed_at is not None
+    age(seconds=settings.TICK_SECONDS)
+
+    assert ticks.once("sweep", Work()) == {"done": 1}
+
+    assert row().failure == ""
+
+
+def test_a_failure_is_no_end_nobody_may_conclude_from_it_that_the_work_was_done(committed: None) -> None:
     ticks.once("sweep", Work())
     ended_at = row().ended_at
     age(seconds=settings.TICK_SECONDS)
@@ -99,7 +128,57 @@ def test_a_tick_that_died_leaves_the_end_of_the_one_before(db: None) -> None:
     with pytest.raises(KeyError):
         ticks.once("sweep", die)
 
-    assert row().ended_at == ended_at
+    assert (row().ended_at, row().counts) == (ended_at, {"done": 1})
+
+
+def test_an_outage_in_which_ticks_could_begin_but_failed_is_one_all_the_same_and_takes_nobody(committed: None) -> None:
+    cast = assemble()
+    with_leases(cast, 60)
+    silent_for(cast, cast.otto, 601)
+    the_last_tick_was(timedelta(minutes=10))
+    with pytest.raises(KeyError):
+        ticks.once("declare_lost", die)
+    age(seconds=settings.TICK_SECONDS)
+
+    assert tasks.declare_lost()["lost"] == 0
+
+
+def test_a_killed_tick_is_told_from_one_that_failed(committed: None) -> None:
+    ticks.once("sweep", Work())
+    assert not ticks.last("sweep", clock.now()).is_open
+    age(seconds=settings.TICK_SECONDS)
+
+    with pytest.raises(SystemExit):  # nothing of a killed process is heard either
+        ticks.once("sweep", be_killed)
+
+    assert (ticks.last("sweep", clock.now()).is_open, row().failure) == (True, "")
+    age(seconds=settings.TICK_SECONDS)
+    with pytest.raises(KeyError):
+        ticks.once("sweep", die)
+    assert not ticks.last("sweep", clock.now()).is_open
+
+
+def test_a_failure_is_written_down_though_the_session_is_lost(committed: None) -> None:
+    with pytest.raises(OperationalError):
+        ticks.once("sweep", lose_the_session)
+
+    assert row().failure == "OperationalError"
+
+
+def test_with_the_database_away_the_first_failure_is_the_one_that_is_raised(
+    committed: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose_the_database() -> dict[str, int]:
+        connection.close()
+        monkeypatch.setitem(connection.settings_dict, "PASSWORD", "wrong")
+        return die()
+
+    with pytest.raises(KeyError):
+        ticks.once("sweep", lose_the_database)
+
+    monkeypatch.undo()
+    assert (row().failure, row().ended_at) == ("", None)
+    assert "could not be written down" in caplog.text
 
 
 def test_a_database_whose_clock_was_set_back_goes_on_at_once(db: None) -> None:

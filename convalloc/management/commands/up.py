@@ -22,7 +22,8 @@ convalloc runs at {url} (Ctrl-C stops everything, the data stays)
   console      {url}/admin/
   PostgreSQL   {database}
   Valkey       {broker}
-  worker       Celery, one process      beat   Celery's clock, one process
+  worker       Celery, one process, and the timekeeper, one for deadlines alone
+  beat         Celery's clock, one process
   logs         {folder}/log/
   data         {folder}/  (`make reset` empties it; addresses and passwords: servers.json)
 """
