@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.registry import HeaderParameter
 
 from convalloc import vault
 from operators import sessions, signing_keys, staff, tokens
@@ -48,7 +49,8 @@ class Mint:
         head = {"alg": alg, "typ": "at+jwt", "kid": self.kid, **(header or {})}
         head = {name: value for name, value in head.items() if value is not None}
         body = {name: value for name, value in {**self.claims, **claims}.items() if name != without}
-        registry = jws.JWSRegistry(algorithms=[alg], strict_check_header=False)
+        word = {"word": HeaderParameter("Whatever", "bool")}
+        registry = jws.JWSRegistry(header_registry=word, algorithms=[alg], strict_check_header=False)
         return str(jws.serialize_compact(head, json.dumps(body).encode(), key, registry=registry))
 
     def unsigned(self, alg: str) -> str:
