@@ -110,6 +110,10 @@ class TestEachServiceOfOurs:
         assert [path for path in copied if not (BASE / path).exists()] == []
 
 
+def test_nobody_waits_for_the_broker() -> None:
+    assert [name for name, service in SERVICES.items() if "redis" in service.get("depends_on", {})] == []
+
+
 def test_only_migrate_may_change_the_tables() -> None:
     assert [name for name in SERVICES if "DATABASE_OWNER_URL" in SERVICES[name].get("environment", {})] == ["migrate"]
 

@@ -155,6 +155,21 @@ def test_without_a_broker_the_api_works_on_and_when_it_is_back_the_tick_catches_
     assert_released_once(cast, rows)
 
 
+def test_worker_and_beat_may_be_started_before_the_broker(stack: Stack) -> None:
+    stack.heal()
+    cast = assemble()
+    rows = overdue(cast)
+    stack.kill_broker()
+
+    stack.worker.start()
+    stack.beat.start()
+    stack.until(lambda: all("Trying again" in program.said() for program in (stack.worker, stack.beat)))
+    stack.heal(stack.worker, stack.beat)
+    stack.until(lambda: are_released(cast, rows))
+
+    assert_released_once(cast, rows)
+
+
 def test_a_broker_that_forgets_everything_is_told_again_at_the_next_tick(stack: Stack) -> None:
     stack.heal(stack.worker, stack.beat)
     cast = assemble()
