@@ -19,6 +19,7 @@ from granian._granian import WorkerSignal
 from granian.constants import Interfaces
 from granian.server import MPServer
 
+from convalloc import pulse
 from convalloc.api import leaving
 
 BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
@@ -95,17 +96,22 @@ def main() -> None:
     chosen = parser.parse_args()
     _signals.set_sync_signals = hear_once
     multiprocessing.set_start_method("fork")  # what is announced here is seen in what was forked from here
-    server = Server(
-        chosen.application,
-        address=chosen.host,
-        port=chosen.port,
-        interface=Interfaces.WSGI,
-        workers=chosen.workers,
-        blocking_threads=chosen.blocking_threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=KILL_SECONDS,
-    )
-    server.serve()
+    with pulse.beating() as folder:
+        server = Server(
+            chosen.application,
+            address=chosen.host,
+            port=chosen.port,
+            interface=Interfaces.WSGI,
+            workers=chosen.workers,
+            blocking_threads=chosen.blocking_threads,
+            respawn_failed_workers=True,
+            workers_kill_timeout=KILL_SECONDS,
+            static_path_route=[pulse.PATH],
+            static_path_mount=[folder],
+            static_path_dir_to_file=pulse.FILE,
+            static_path_expires=0,  # seconds
+        )
+        server.serve()
 
 
 def hear_once() -> WorkerSignal:
