@@ -66,6 +66,7 @@ COMPOSE_ONLY = {
     "POSTGRES_PASSWORD": "the superuser's password, who makes the two roles below and serves nobody",
     "CONVALLOC_OWNER_PASSWORD": "the password of the tables' owner, for migrations",
     "CONVALLOC_APP_PASSWORD": "the password of the runtime role, for the API and Celery",
+    "POSTGRES_SHARED_BUFFERS": "memory that PostgreSQL keeps its pages in; a quarter of the machine's",
 }
 
 

@@ -1,7 +1,7 @@
-"""The rows of grace: opened and closed here. Whoever calls holds the conversation's lock, or the operator's.
+"""The rows of grace: opened, extended and closed here. Whoever calls holds the conversation's lock, or the operator's.
 
-Rows of grace come last in the order of locks. An operator's return closes its rows under the operator's lock alone;
-everybody else holds the conversation, which is why no row of grace needs a lock of its own.
+Rows of grace come last in the order of locks. An operator's return closes its rows under the operator's lock alone, and
+everybody else who closes them holds the conversation; the two meet in `close`, which asks whether the row is open still.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ def close(rows: Iterable[GracePeriod], reason: GracePeriod.EndReason, now: datet
 
 
 def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod:
-    """Another end of an open period. Under the conversation's lock."""
+    """Another end of an open period. Under the operator's lock and the conversation's, so that nobody ends it meanwhile."""
     before, row.expires_at = row.expires_at, expires_at
     row.save(update_fields=["expires_at"])
     eventlog.append("grace.extended", row, before={"expires_at": before}, after={"expires_at": expires_at}, cause=cause)

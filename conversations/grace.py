@@ -79,7 +79,9 @@ def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
 
     Raises Missing, GraceEnded.
     """
-    queue.lock(_find(period_id).conversation_id)
+    found = _find(period_id)
+    presence.lock(found.operator_id)
+    queue.lock(found.conversation_id)
     period = _open(period_id)
     return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
 
@@ -94,7 +96,8 @@ def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversat
     conversation = queue.lock(found.conversation_id)
     period = _open(period_id)
     now = clock.now()
-    requeued = lifecycle.requeue(conversation, lifecycle.step("expire", conversation), tenant, now, cause=reason or EndReason.EXPIRED)
+    expire = lifecycle.step("expire", conversation)
+    requeued = lifecycle.requeue(conversation, expire, tenant, now, cause=reason or lifecycle.END_REASON[expire.act])
     deadlines.close([period], EndReason.EXPIRED, now)
     return requeued
 

@@ -69,14 +69,15 @@ def limit(operator_id: int, *, own: int | EllipsisType | None = ..., inboxes: Ma
     return operator
 
 
-def limit_all(operator_capacity: int | None, **wished: Any) -> Tenant:
-    """tuning.tune, with another limit for everybody who has none of their own; None: no limit. Raises BadSetting.
+def tune(**wished: Any) -> Tenant:
+    """tenants.tuning.tune, with every hand-out waited for when it sets another limit for who has none of their own. Raises BadSetting.
 
-    A hand-out that is under way has read the old limit; this waits for it, so that after this, too, nothing is given beyond the new one.
+    A hand-out that is under way has read the old limit. After this nothing is given beyond the new one.
     """
-    if tuning.lock().operator_capacity != operator_capacity:
+    limit_before = tuning.lock().operator_capacity
+    if wished.get("operator_capacity", limit_before) != limit_before:
         presence.hold_everybody()
-    return tuning.tune(operator_capacity=operator_capacity, **wished)
+    return tuning.tune(**wished)
 
 
 def _seats_at(operator_id: int, inbox_ids: Iterable[int]) -> list[Subscription]:

@@ -12,7 +12,7 @@ from django.db.models.functions import Lower, Now
 from convalloc import clock
 from operators import rights
 from tenants import eventlog, isolation
-from tenants.models import PLATFORM_TENANT_ID, Inbox, OwnedForeignKey, OwnedManager, TenantOwned
+from tenants.models import PLATFORM_TENANT_ID, Inbox, OwnedForeignKey, OwnedManager, TenantAnchored, TenantOwned
 
 
 class Role(models.TextChoices):
@@ -48,7 +48,7 @@ class OperatorManager(OwnedManager, BaseUserManager[Any]):
             return self.create_user(email, password, **{"role": Role.ADMIN, **fields})
 
 
-class Operator(AbstractBaseUser, TenantOwned):
+class Operator(AbstractBaseUser, TenantAnchored):
     """A person of a tenant, or of the platform. Rights follow from the role alone."""
 
     email = models.EmailField(unique=True)  # lower case; unique over all tenants: it names the account at sign-in

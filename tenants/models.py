@@ -106,9 +106,13 @@ class Tenant(models.Model):
 
 
 class TenantOwned(models.Model):
-    """Abstract: a row that belongs to one tenant, behind all three walls (ORM scope, composite keys, row level security)."""
+    """Abstract: a row that belongs to one tenant, behind all three walls (ORM scope, composite keys, row level security).
 
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+", db_index=False, editable=False)
+    That the tenant exists follows from the row's composite keys. A constraint of its own would lock the tenant's row whenever
+    anything is written, and writers side by side would spend one of PostgreSQL's MultiXactIds each time: they run out.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+", db_index=False, db_constraint=False, editable=False)
 
     objects: ClassVar[models.Manager[Self]] = OwnedManager()
 
@@ -136,7 +140,16 @@ class TenantOwned(models.Model):
             raise isolation.NoTenant(f"A row of tenant {self.tenant_id} was about to be written while acting as tenant {bound}.")
 
 
-class Inbox(TenantOwned):
+class TenantAnchored(TenantOwned):
+    """Abstract: a row that other rows' composite keys lead to. The database looks its tenant up."""
+
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+", db_index=False, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = True
+
+
+class Inbox(TenantAnchored):
     """A phone number that customers write to, and the team that answers there."""
 
     name = models.TextField()

@@ -1,5 +1,6 @@
-"""The API as production starts it: convalloc.server, its workers and threads, the settings of production, behind a proxy with TLS."""
+"""What production starts and how, read from docker-compose.yml; and the API so, by convalloc.server, behind a proxy with TLS."""
 
+import re
 import signal
 import sys
 import time
@@ -8,10 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from convalloc.embedded.process import DidNotStart, free_port, launch, stop, tail, tie
 from convalloc.embedded.quickstart import ready
 
 BASE = Path(__file__).resolve().parents[1]
+COMMANDS: dict[str, list[str]] = {
+    name: service["command"]
+    for name, service in yaml.safe_load((BASE / "docker-compose.yml").read_text())["services"].items()
+    if "command" in service
+}
+# Name to value, where .env says nothing else.
+POSTGRES_SETTINGS = dict(re.findall(r"(\w+)=(?:\$\{\w+:-)?(\w+)", " ".join(COMMANDS["postgres"])))
 START_SECONDS = 60
 # The header signs in: who proves to be whom is another test's affair. Nothing here needs the broker.
 SETTINGS = {

@@ -11,7 +11,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 
@@ -80,14 +82,15 @@ def as_nobody() -> tuple[str, ...]:
 class Postgres:
     """One server on `folder`: its data in postgres/, its log in log/postgres.log.
 
-    durable=False, for tests, trades the safety of the data against a power cut for speed.
+    durable=False, for tests, trades the safety of the data against a power cut for speed. `settings` are PostgreSQL's own, by name.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.home = folder / "postgres"
         self.data = self.home / "data"
         self.log = folder / "log" / "postgres.log"
         self.durable = durable
+        self.settings = {**ALL_SERVERS, **({} if durable else NO_DURABILITY), **settings}
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._passwords: dict[str, str] = {}
@@ -103,8 +106,7 @@ class Postgres:
         self._inspect()
         self._await_predecessor()
         self.port = self.port or free_port()
-        options = ALL_SERVERS | {"port": str(self.port)} | ({} if self.durable else NO_DURABILITY)
-        settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in {**self.settings, "port": self.port}.items() for word in ("-c", f"{name}={value}")]
         command = [*as_nobody(), *tie("INT"), str(binaries() / "postgres"), "-D", str(self.data), *settings]
         self.process = launch(command, log=self.log, env=_environment())
         try:

@@ -61,4 +61,4 @@ class TenantPage(Page):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """Settings change through their room."""
-        desk.limit_all(**{name: form.cleaned_data[name] for name in tuning.SETTINGS})
+        desk.tune(**{name: form.cleaned_data[name] for name in tuning.SETTINGS})

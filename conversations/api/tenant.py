@@ -19,7 +19,6 @@ from conversations.api import shapes
 from conversations.priority import Weights
 from operators import desk
 from operators.api.doors import TenantDoor
-from tenants import tuning
 from tenants.errors import BadSetting
 from tenants.models import Tenant
 
@@ -77,8 +76,7 @@ class OwnTenant(TenantDoor):
     def change(self, request: Request) -> Response:
         """Change settings. After other weights, caps or another clock the queue is ranked anew at once; `ranking` tells how far it is."""
         before = self.caller.tenant.weights_version
-        wished = checked(Settings, request.data)
-        tenant = (desk.limit_all if "operator_capacity" in wished else tuning.tune)(**wished)
+        tenant = desk.tune(**checked(Settings, request.data))
         if tenant.weights_version != before:
             _rank_soon(tenant.pk)
         return success(_spell(tenant), message="Settings changed successfully")

@@ -1,4 +1,4 @@
-"""The servers of a run: a PostgreSQL of its own that really fsyncs, and the API as it is started in production."""
+"""The servers of a run: a PostgreSQL of its own that really fsyncs, and the API, both as they are started in production."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.postgres = Postgres(folder, durable=True)
+        self.postgres = Postgres(folder, settings=production.POSTGRES_SETTINGS)
 
     @property
     def postgres_pid(self) -> int:

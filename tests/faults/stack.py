@@ -16,7 +16,6 @@ from typing import Any
 
 import psycopg
 import redis
-import yaml
 from django.db import connection
 
 from convalloc.embedded.postgres import Postgres
@@ -26,11 +25,6 @@ from convalloc.embedded.valkey import Valkey
 from tests import production
 from tests.faults.program import Program
 
-COMMANDS = {
-    name: service["command"]
-    for name, service in yaml.safe_load((production.BASE / "docker-compose.yml").read_text())["services"].items()
-    if "command" in service
-}
 PATIENCE_SECONDS = 60.0  # until something that must happen has happened; no test measures it
 TICK_SECONDS = 2
 
@@ -40,7 +34,7 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.postgres = Postgres(folder, durable=True)
+        self.postgres = Postgres(folder)
         self.valkey = Valkey(folder)
         self.port = free_port()
         self.programs: list[Program] = []
@@ -57,7 +51,7 @@ class Stack:
         }  # fmt: skip
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=production.BASE, env=self.environment, check=True)
         self.api = self.program("api", self._api(self.port))
-        self.worker = self.program("worker", [sys.executable, "-m", *COMMANDS["worker"], "--concurrency", "2"])
+        self.worker = self.program("worker", [sys.executable, "-m", *production.COMMANDS["worker"], "--concurrency", "2"])
         self.beat, self.second_beat = (self.program(name, self._beat(name)) for name in ("beat", "second beat"))
 
     def program(self, name: str, command: list[str]) -> Program:
@@ -73,10 +67,10 @@ class Stack:
         return port
 
     def _api(self, port: int) -> list[str]:
-        return [sys.executable, *COMMANDS["api"][1:3], "--port", str(port), "--workers", "2"]
+        return [sys.executable, *production.COMMANDS["api"][1:3], "--port", str(port), "--workers", "2"]
 
     def _beat(self, name: str) -> list[str]:
-        words = [sys.executable, "-m", *COMMANDS["beat"]]
+        words = [sys.executable, "-m", *production.COMMANDS["beat"]]
         words[words.index("--schedule") + 1] = str(self.folder / f"schedule of {name}")
         return words
 

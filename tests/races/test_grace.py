@@ -12,7 +12,7 @@ import pytest
 
 from convalloc.prepared import Statement
 from conversations import allocation, expiry, grace, lifecycle, queue
-from conversations.errors import OperatorNotAvailable
+from conversations.errors import GraceEnded, OperatorNotAvailable
 from conversations.lifecycle import Override
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
@@ -245,3 +245,38 @@ def test_returning_and_expiring_at_once_many_times_agree_on_one_winner(committed
         invariants.assert_all(cast)
         with isolation.act_as(cast.tenant.pk):
             lifecycle.resolve(held.pk, by=cast.mia)
+
+
+# --- a manager's extension against the return ----------------------------------------------------
+
+
+def extend_in_the_middle_of_a_return(cast: Cast, wait: Callable[[Call], None]) -> object:
+    """Otto is back, but that is not committed, when a manager gives him another half an hour; what that came to."""
+    left_behind(cast)
+    with isolation.act_as(cast.tenant.pk):
+        period_id = GracePeriod.objects.get(ended_at__isnull=True).pk
+        returns(cast)
+        extending = Call(acting(cast.tenant.pk, grace.extend, period_id, 30))
+        wait(extending)
+    return extending.done()
+
+
+def test_who_returned_has_no_deadline_to_extend(committed: None) -> None:
+    cast = assemble()
+
+    outcome = extend_in_the_middle_of_a_return(cast, until_waiting)
+
+    assert isinstance(outcome, GraceEnded)
+    with isolation.act_as(cast.tenant.pk):
+        assert not Event.objects.filter(kind="grace.extended").exists()
+
+
+def test_control_without_the_operators_lock_an_ended_deadline_is_extended(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "lock", unlocked)
+    cast = assemble()
+
+    outcome = extend_in_the_middle_of_a_return(cast, waits_or_ends)
+
+    assert isinstance(outcome, GracePeriod)
+    with isolation.act_as(cast.tenant.pk):
+        assert Event.objects.filter(kind="grace.extended").exists()

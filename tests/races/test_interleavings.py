@@ -260,7 +260,7 @@ def otto_holds_and_another_waits(cast: Cast, row: Row) -> None:
 
 A_HAND_OUT_AND_A_LOWER_LIMIT = Spec(
     otto_holds_and_another_waits,
-    {"allocate": allocates("otto"), "lower": lambda cast, row: desk.limit_all(1)},
+    {"allocate": allocates("otto"), "lower": lambda cast, row: desk.tune(operator_capacity=1)},
     {("done", "done", "Otto"), ("CapacityExceeded", "done", "Otto")},
 )
 

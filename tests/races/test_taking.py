@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, connection
 
 from convalloc import clock
 from convalloc.prepared import Statement
@@ -281,3 +281,16 @@ def test_who_has_waited_for_too_many_neighbours_is_told_to_try_again(
 
     assert (answer.status, answer.body["code"]) == (503, "queue_busy")
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_giving_out_work_locks_nothing_that_a_tenants_operators_share(committed: None) -> None:
+    cast = assemble()
+    cast.conversation()
+
+    with isolation.act_as(cast.tenant.pk), neighbour(cast.tenant.pk) as session:
+        assert allocation.allocate_next(cast.otto.pk, cast.tenant)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+        for table in ("tenants", "inboxes"):  # side by side they would spend a MultiXactId each time
+            session.execute(f"SELECT FROM {table} FOR UPDATE NOWAIT".encode())

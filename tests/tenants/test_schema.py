@@ -52,15 +52,6 @@ def test_no_row_is_without_a_tenant(db: None) -> None:
     assert [name for (name,) in nullable] == OWNED_TABLES
 
 
-def test_every_row_belongs_to_a_tenant_that_exists(db: None) -> None:
-    references = ask(
-        "SELECT conrelid::regclass::text FROM pg_constraint"
-        " WHERE contype = 'f' AND pg_get_constraintdef(oid) LIKE 'FOREIGN KEY (tenant_id) REFERENCES tenants(id)%%' ORDER BY 1"
-    )
-
-    assert [name for (name,) in references] == OWNED_TABLES
-
-
 def test_no_rule_of_the_business_hides_in_a_trigger(db: None) -> None:
     assert ask("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal") == []
     assert ask("SELECT tablename, rulename FROM pg_rules WHERE schemaname = 'public'") == []

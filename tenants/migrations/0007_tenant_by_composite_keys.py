@@ -1,0 +1,37 @@
+"""No key to the tenant beside the composite ones: see tenants.models.TenantOwned."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("tenants", "0006_leases"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="event",
+            name="tenant",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="tenants.tenant",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="tick",
+            name="tenant",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="tenants.tenant",
+            ),
+        ),
+    ]
