@@ -266,9 +266,7 @@ def test_control_acknowledged_before_it_is_done_it_is_gone(stack: Stack) -> None
     assert in_the_broker(stack) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("told", "done"), [(signal.SIGTERM, True), (signal.SIGQUIT, False)], ids=["to stop", "control: to drop everything"]
-)
+@pytest.mark.parametrize(("told", "done"), [(signal.SIGTERM, True), (signal.SIGQUIT, False)], ids=["to stop", "control: to drop it"])
 def test_a_worker_that_is_told_to_stop_ends_its_task_first(stack: Stack, told: signal.Signals, done: bool) -> None:
     with a_task_in_hand(stack, stack.worker) as cast:
         stack.worker.tell(told)
