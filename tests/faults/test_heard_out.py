@@ -16,7 +16,8 @@ from tests.production import BEHIND_THE_PROXY
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 PIECES = 10  # that a body is sent in
-PAUSE_SECONDS = 0.02  # before each of them: the server has long made up its mind
+LONG = 500  # pieces of a control, which the server will not wait for
+PAUSE_SECONDS = 0.02  # before each of them
 LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
 
 
@@ -34,14 +35,14 @@ class Slow:
         self.line = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, method: str, path: str, caller: object = "", *, says: int, sends: int) -> tuple[int, str]:
+    def ask(self, method: str, path: str, caller: object = "", *, says: int, sends: int, pieces: int = PIECES) -> tuple[int, str]:
         """Status and code of the answer to a body that is said to have so many bytes, and of which so many are sent."""
         facts = BEHIND_THE_PROXY | {"X-Operator-Id": str(caller), "Content-Type": "application/json", "Content-Length": str(says)}
         head = "".join(f"{name}: {value}\r\n" for name, value in facts.items())
         self.line.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n{head}\r\n".encode())
-        for _ in range(PIECES if sends else 0):
+        for _ in range(pieces if sends else 0):
             time.sleep(PAUSE_SECONDS)
-            self.line.sendall(b" " * (sends // PIECES))
+            self.line.sendall(b" " * (sends // pieces))
         with closing(HTTPResponse(self.line, method=method)) as response:
             response.begin()
             return response.status, orjson.loads(response.read()).get("code", "")
@@ -90,4 +91,4 @@ def test_control_answered_early_they_lose_the_line(stack: Stack, cast: Cast, siz
     deaf = Slow(stack.start_api("deaf api", "tests.faults.deaf:application"))
 
     with deaf.line, pytest.raises((OSError, HTTPException)):
-        deaf.ask("POST", "/conversations/allocate", says=size, sends=size)
+        deaf.ask("POST", "/conversations/allocate", says=size, sends=size, pieces=LONG)
