@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException, RemoteDisconnected
+from http.client import HTTPException
 
 import pytest
 
@@ -94,7 +94,8 @@ def asked_all_the_while(act: Callable[[], int]) -> Iterator[list[int | type[Exce
 def test_a_worker_that_dies_in_the_delay_fails_nobody_but_whom_it_served(stack: Stack) -> None:
     outcomes = told_while_one_dies(stack, "convalloc.server")
 
-    assert set(outcomes) - {ConnectionResetError, RemoteDisconnected} == {200}
+    assert {outcome for outcome in outcomes if isinstance(outcome, int)} == {200}
+    assert ConnectionRefusedError not in outcomes
     assert set(outcomes[-50:]) == {200}
 
 
