@@ -277,16 +277,5 @@ def test_a_worker_that_is_told_to_stop_ends_its_task_first(stack: Stack, told: s
     assert code == 0
 
 
-def test_a_worker_that_waits_for_its_broker_can_be_told_to_stop(stack: Stack) -> None:
-    stack.heal(stack.worker)
-    stack.await_worker()
-    stack.kill_broker()
-    stack.until(lambda: "Trying again" in stack.worker.said())
-
-    stack.worker.tell(signal.SIGTERM)
-
-    assert stack.worker.await_end(PATIENCE_SECONDS) == 0
-
-
 def test_a_task_that_runs_is_never_delivered_to_a_second_worker() -> None:
     assert PRODUCT["visibility_timeout"] > settings.CELERY_TASK_TIME_LIMIT > settings.CELERY_TASK_SOFT_TIME_LIMIT
