@@ -17,9 +17,8 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import connection
 
-PARAMETER = re.compile(
-    r"%\((\w+)\)s"
-)  # Left to itself, PostgreSQL would plan it anew five times, and then go on: it guesses that this pays. Not a setting of the role,
+PARAMETER = re.compile(r"%\((\w+)\)s")
+# Left to itself, PostgreSQL would plan it anew five times, and then go on: it guesses that this pays. Not a setting of the role,
 # because the database's own checks of foreign keys would then keep the plan that was right when a table was empty.
 ONE_PLAN, AS_EVER = ("SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL plan_cache_mode = auto")
 

@@ -19,9 +19,11 @@ from granian._granian import WorkerSignal
 from granian.constants import Interfaces
 from granian.server import MPServer
 
+from convalloc import pulse
 from convalloc.api import leaving
 
 BLOCKING_THREADS = 4  # of each worker: more only wait for each other, and for the database
+LOOK_SECONDS = 0.1  # from one look at the workers to the next, once told to stop
 INSIST_SECONDS = 0.5  # from one SIGTERM to the next, until a worker has heard it
 LOOP_SECONDS = 5.5  # granian's: who dies so soon after its start may never live
 KILL_SECONDS = 35  # after the door has closed; no statement lasts for longer than 30
@@ -30,11 +32,31 @@ KILL_SECONDS = 35  # after the door has closed; no statement lasts for longer th
 class Server(MPServer):
     """granian, with the announcement before its end. It has hooks for after the end only."""
 
-    def shutdown(self, exit_code: int = 0) -> None:
-        """Tell every worker, let the load balancer notice, then stop as granian does."""
+    told = 0  # how often, to stop
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """SIGINT and SIGTERM."""
+        self.told += 1
+        super().signal_handler_interrupt(*args, **kwargs)
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        """Serve until told to stop, say so, and serve on until the load balancer has noticed, or until told again."""
+        super()._serve_loop(spawn_target, target_loader)
+        if not self.told:
+            return  # the application cannot start: there is nothing to serve on with
         leaving.announce()
-        self.main_loop_interrupt.clear()
-        self.main_loop_interrupt.wait(settings.SHUTDOWN_DELAY_SECONDS)
+        end = time.monotonic() + settings.SHUTDOWN_DELAY_SECONDS
+        while self.told < 2 and time.monotonic() < end:  # not by main_loop_interrupt: the death of a worker sets it too
+            self._replace_the_dead(spawn_target, target_loader)
+            time.sleep(LOOK_SECONDS)
+
+    def _replace_the_dead(self, spawn_target: Any, target_loader: Any) -> None:
+        """As granian does it before it is told to stop."""
+        dead, self.interrupt_children = self.interrupt_children, []
+        self._respawn_workers(dead, spawn_target, target_loader)
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Close the door, and end as granian does; but a worker that does not hear of it is told again."""
         threading.Thread(target=self._insist, daemon=True).start()
         super().shutdown(exit_code)
 
@@ -74,17 +96,22 @@ def main() -> None:
     chosen = parser.parse_args()
     _signals.set_sync_signals = hear_once
     multiprocessing.set_start_method("fork")  # what is announced here is seen in what was forked from here
-    server = Server(
-        chosen.application,
-        address=chosen.host,
-        port=chosen.port,
-        interface=Interfaces.WSGI,
-        workers=chosen.workers,
-        blocking_threads=chosen.blocking_threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=KILL_SECONDS,
-    )
-    server.serve()
+    with pulse.beating() as folder:
+        server = Server(
+            chosen.application,
+            address=chosen.host,
+            port=chosen.port,
+            interface=Interfaces.WSGI,
+            workers=chosen.workers,
+            blocking_threads=chosen.blocking_threads,
+            respawn_failed_workers=True,
+            workers_kill_timeout=KILL_SECONDS,
+            static_path_route=[pulse.PATH],
+            static_path_mount=[folder],
+            static_path_dir_to_file=pulse.FILE,
+            static_path_expires=0,  # seconds
+        )
+        server.serve()
 
 
 def hear_once() -> WorkerSignal:

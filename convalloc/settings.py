@@ -153,6 +153,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "convalloc.api.hearing.HeardOut",
     "convalloc.api.leaving.HangUp",
     "convalloc.api.requests.RequestIdentity",
     "convalloc.api.answers.DatabaseAway",

@@ -35,8 +35,21 @@ CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
-# Lock and statement timeouts, deadlocks and serialization failures: nothing is wrong with the question, ask again.
-PASSING_FAULTS = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "25P03"}
+# SQLSTATEs, or what they begin with, under which PostgreSQL did nothing, though nothing is wrong with the question: ask again.
+# Source: PostgreSQL's documentation, appendix A.
+PASSING_FAULTS = (
+    "08",  # the connection was lost, or a pooler had none to give
+    "53",  # no more connections, memory, disk
+    "57P",  # the server starts, stops or has crashed; the administrator ended the session
+    "58",  # the server's own files fail it
+    "25006",  # it may only be read: a standby, until it takes over
+    "25P03",  # the session idled for too long in its transaction: a process was stopped
+    "25P04",  # the transaction took too long
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock timeout
+    "57014",  # statement timeout
+)
 RETRY_AFTER_SECONDS = 1
 CHALLENGE = 'Bearer realm="convalloc"'  # RFC 6750
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -81,9 +94,9 @@ def translate(problem: IntegrityError) -> DomainError | None:
 def is_passing(problem: DatabaseError | InterfaceError) -> bool:
     """Whether the database is away or busy, rather than asked something wrong."""
     sqlstate = getattr(problem.__cause__, "sqlstate", None)
-    if sqlstate in PASSING_FAULTS:  # whatever its class: a session that was ended for idling is an InternalError
-        return True
-    return isinstance(problem, OperationalError | InterfaceError) and (sqlstate is None or sqlstate.startswith("08"))
+    if sqlstate is None:  # psycopg's own word: no session, or none any more
+        return isinstance(problem, OperationalError | InterfaceError)
+    return bool(sqlstate.startswith(PASSING_FAULTS))  # whatever its class: a session that was ended for idling is an InternalError
 
 
 def unavailable() -> Response:

@@ -98,6 +98,7 @@ class Quickstart:
 
     def start_api(self) -> None:
         """The API; returns once it is ready to serve. Raises DidNotStart."""
+        # Not convalloc.server: no load balancer has to notice a Ctrl-C, a dead worker should be seen, not replaced, and this can reload.
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--workers", "1" if self.reload else "2", "--blocking-threads", "4", "--workers-kill-timeout", "5", "--access-log"]
         if self.reload:

@@ -121,6 +121,10 @@ def test_every_queue_has_its_worker_and_deadlines_have_one_of_their_own() -> Non
     assert taken == {"worker": queues, "timekeeper": {"deadlines"}}
 
 
+def test_nobody_waits_for_the_broker() -> None:
+    assert [name for name, service in SERVICES.items() if "redis" in service.get("depends_on", {})] == []
+
+
 def test_only_migrate_may_change_the_tables() -> None:
     assert [name for name in SERVICES if "DATABASE_OWNER_URL" in SERVICES[name].get("environment", {})] == ["migrate"]
 

@@ -48,6 +48,7 @@ class Stack:
             "DATABASE_OWNER_URL": self.postgres.url("convalloc_owner"),
             "REDIS_URL": self.valkey.url(),
             "TICK_SECONDS": str(TICK_SECONDS),
+            "TMPDIR": str(self.folder),  # who is killed leaves things behind
         }  # fmt: skip
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=production.BASE, env=self.environment, check=True)
         self.api = self.program("api", self._api(self.port))

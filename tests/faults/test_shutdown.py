@@ -29,7 +29,7 @@ ATTEMPTS = 10  # of a control: everybody may be lucky once
 class Balancer:
     """Keep-alive clients of one API as a load balancer has them: it asks for readiness, and opens no line to who is not ready."""
 
-    def __init__(self, port: int, operator: Operator, clients: int = SESSIONS) -> None:
+    def __init__(self, port: int, operator: Operator, clients: int = 2 * SESSIONS) -> None:
         self.port, self.operator = port, operator
         self.answers: list[int] = []
         self.failures: list[str] = []

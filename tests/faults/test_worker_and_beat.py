@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,8 @@ from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.faults.asking import ask
-from tests.faults.stack import Stack
+from tests.faults.program import Program
+from tests.faults.stack import PATIENCE_SECONDS, Stack
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
 EARLY = "from convalloc.celery import app; app.conf.task_acks_late = False; app.worker_main(['worker', '--concurrency', '2'])"
@@ -155,6 +157,21 @@ def test_without_a_broker_the_api_works_on_and_when_it_is_back_the_tick_catches_
     assert_released_once(cast, rows)
 
 
+def test_worker_and_beat_may_be_started_before_the_broker(stack: Stack) -> None:
+    stack.heal()
+    cast = assemble()
+    rows = overdue(cast)
+    stack.kill_broker()
+
+    stack.worker.start()
+    stack.beat.start()
+    stack.until(lambda: all("Trying again" in program.said() for program in (stack.worker, stack.beat)))
+    stack.heal(stack.worker, stack.beat)
+    stack.until(lambda: are_released(cast, rows))
+
+    assert_released_once(cast, rows)
+
+
 def test_a_broker_that_forgets_everything_is_told_again_at_the_next_tick(stack: Stack) -> None:
     stack.heal(stack.worker, stack.beat)
     cast = assemble()
@@ -205,8 +222,9 @@ def test_sending_gives_up_on_a_frozen_broker_and_the_control_without_the_limit_w
 # --- what a killed worker had in hand --------------------------------------------------------------
 
 
-def killed_with_a_task_in_hand(stack: Stack, worker: Any) -> Cast:
-    """A worker was killed while it ranked a queue anew, and no beat runs."""
+@contextmanager
+def a_task_in_hand(stack: Stack, worker: Program) -> Iterator[Cast]:
+    """A worker is in the middle of ranking a queue anew and held up as long as this lasts; no beat runs."""
     stack.heal(stack.api)
     cast = assemble()
     cast.conversation(message_count=9)
@@ -216,8 +234,7 @@ def killed_with_a_task_in_hand(stack: Stack, worker: Any) -> Cast:
     with stack.locked("SELECT FROM tenants WHERE id = %s FOR NO KEY UPDATE", cast.tenant.pk):
         worker.start()
         stack.await_waiting("tenants")
-        worker.kill()
-    return cast
+        yield cast
 
 
 def in_the_broker(stack: Stack) -> tuple[int, int]:
@@ -227,7 +244,8 @@ def in_the_broker(stack: Stack) -> tuple[int, int]:
 
 
 def test_what_a_killed_worker_had_in_hand_is_delivered_to_the_next_one(stack: Stack) -> None:
-    cast = killed_with_a_task_in_hand(stack, stack.worker)
+    with a_task_in_hand(stack, stack.worker) as cast:
+        stack.worker.kill()
     assert in_the_broker(stack) == (0, 1)
 
     with Connection(stack.valkey.url(), transport_options=PRODUCT | {"visibility_timeout": 0}) as later:
@@ -240,9 +258,23 @@ def test_what_a_killed_worker_had_in_hand_is_delivered_to_the_next_one(stack: St
 
 
 def test_control_acknowledged_before_it_is_done_it_is_gone(stack: Stack) -> None:
-    killed_with_a_task_in_hand(stack, stack.program("hasty worker", [sys.executable, "-c", EARLY]))
+    hasty = stack.program("hasty worker", [sys.executable, "-c", EARLY])
+
+    with a_task_in_hand(stack, hasty):
+        hasty.kill()
 
     assert in_the_broker(stack) == (0, 0)
+
+
+@pytest.mark.parametrize(("told", "done"), [(signal.SIGTERM, True), (signal.SIGQUIT, False)], ids=["to stop", "control: to drop it"])
+def test_a_worker_that_is_told_to_stop_ends_its_task_first(stack: Stack, told: signal.Signals, done: bool) -> None:
+    with a_task_in_hand(stack, stack.worker) as cast:
+        stack.worker.tell(told)
+        stack.until(lambda: "shutdown (MainProcess)" in stack.worker.said())
+    code = stack.worker.await_end(PATIENCE_SECONDS)
+
+    assert (is_ranked(cast), sum(in_the_broker(stack)) == 0) == (done, done)
+    assert code == 0
 
 
 def test_a_task_that_runs_is_never_delivered_to_a_second_worker() -> None:

@@ -64,7 +64,6 @@ class Caller:
         payload = b"" if body is None else orjson.dumps(body)
         facts = {"X-Operator-Id": (as_ or self.operator).pk, "Content-Type": "application/json", "Content-Length": len(payload)} | headers
         head = "".join(f"{name}: {value}\r\n" for name, value in (production.BEHIND_THE_PROXY | facts).items())
-        # In one piece: who is refused before the body was read, loses the connection when it comes later (http.client sends it so).
         self._line.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n{head}\r\n".encode() + payload)
 
     def receive(self, method: str) -> Answer:
