@@ -52,6 +52,18 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "REFRESH_TOKEN_DAYS": (whole(1, 90), 7, "days after which a client that did not go on must sign in again"),
     "SESSION_DAYS": (whole(1, 365), 30, "days after which every client must sign in again"),
     "TOKEN_ISSUER": (str, "convalloc", "who signs access tokens (iss); one name for each installation"),
+    "TRUSTED_PROXIES": (
+        whole(0, 9),
+        None,
+        "proxies in front of the API, whose X-Forwarded-For and X-Forwarded-Proto are believed; empty: 0 in development, else 1",
+    ),
+    "RATE_LIMIT_ADDRESS": (
+        whole(0, 1_000_000),
+        6000,
+        "requests of one address in a minute, before anybody is asked for a name; 0: no limit",
+    ),
+    "RATE_LIMIT_CALLER": (whole(0, 1_000_000), 1200, "requests of one operator, or of one API key, in a minute; 0: no limit"),
+    "RATE_LIMIT_TENANT": (whole(0, 10_000_000), 60_000, "requests of one tenant in a minute; 0: no limit"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
     "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
     "PRIORITY_BETA": (weight, Decimal("0.6"), "a new tenant's weight of the waiting time, 0 to 100, four decimals"),
@@ -160,6 +172,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "convalloc.api.rates.PerAddress",
     "django.middleware.common.CommonMiddleware",  # refuses a Host that is not ours
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -213,6 +226,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_HASHERS = ["operators.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]  # the first hashes, the others verify
 LOGIN_URL = "/admin/login/"
+TRUSTED_PROXIES: int = (0 if DEVELOPMENT else 1) if S["TRUSTED_PROXIES"] is None else S["TRUSTED_PROXIES"]
+RATE_LIMIT_ADDRESS: int = S["RATE_LIMIT_ADDRESS"]
+RATE_LIMIT_CALLER: int = S["RATE_LIMIT_CALLER"]
+RATE_LIMIT_TENANT: int = S["RATE_LIMIT_TENANT"]
 ACCESS_TOKEN_SECONDS: int = S["ACCESS_TOKEN_SECONDS"]
 REFRESH_TOKEN_DAYS: int = S["REFRESH_TOKEN_DAYS"]
 SESSION_DAYS: int = S["SESSION_DAYS"]
@@ -221,7 +238,7 @@ TOKEN_ISSUER: str = S["TOKEN_ISSUER"]
 CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-operator-id", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after"]
+CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"]
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
@@ -229,7 +246,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
 SECURE_SSL_REDIRECT = not DEVELOPMENT
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]  # probes come from inside, without TLS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 0 if DEVELOPMENT else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
 

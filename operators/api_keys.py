@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 
 from convalloc import clock
 from convalloc.errors import Missing
-from convalloc.prepared import Statement
 from operators import bearers, presence
 from operators.errors import AccountClosed
 from operators.models import ApiKey, Operator
@@ -18,12 +17,12 @@ from tenants import eventlog, isolation
 PREFIX = "cvk"
 LONGEST_DAYS = 730
 # Once a minute is enough to see whether anybody needs a key still, and nobody waits for the row of a key that many use at once.
-USED = Statement("""
+USED = """
     UPDATE api_keys SET last_used_at = statement_timestamp()
      WHERE tenant_id = %(tenant_id)s AND id = (
         SELECT k.id FROM api_keys k WHERE k.tenant_id = %(tenant_id)s AND k.id = %(id)s
            AND (k.last_used_at IS NULL OR k.last_used_at < statement_timestamp() - interval '1 minute') FOR NO KEY UPDATE SKIP LOCKED)
-""")
+"""
 
 
 def make(name: str, *, acts_as: int, scopes: Iterable[str], days: int, by: Operator) -> tuple[ApiKey, str]:
@@ -67,7 +66,7 @@ def find(offered: bearers.Bearer) -> ApiKey | None:
     if key is None or not bearers.fits(offered, key.digest):
         return None
     with connection.cursor() as cursor:
-        cursor.execute(USED.text, {"tenant_id": key.tenant_id, "id": key.pk})
+        cursor.execute(USED, {"tenant_id": key.tenant_id, "id": key.pk})
     return key
 
 

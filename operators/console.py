@@ -1,6 +1,7 @@
 """Signing in to the console (/admin/) with an operator's account, and acting as their tenant there."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib import admin
@@ -15,10 +16,13 @@ from django.urls import reverse
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from convalloc.api import rates
 from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
-from operators import accounts, staff
+from convalloc.limits import RateLimited
+from operators import accounts, sign_in_guard, staff
 from operators.models import Operator
+from operators.sign_in_guard import SignInClosed
 from tenants import eventlog, isolation
 
 REFUSED: dict[type[Exception], tuple[int, str]] = {
@@ -28,6 +32,10 @@ REFUSED: dict[type[Exception], tuple[int, str]] = {
 }
 
 
+class _Wrong(Exception):
+    """The password was wrong: the try counts."""
+
+
 class ConsoleBackend(BaseBackend):
     """Email and password. Nothing stays bound: the tenant is entered once it is settled who is signed in."""
 
@@ -35,7 +43,12 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
-        return accounts.prove(username or "", password or "")
+        address = rates.address_of(request) if request is not None else "the machine itself"
+        with suppress(_Wrong), sign_in_guard.one_try(username or "", address):
+            if account := accounts.prove(username or "", password or ""):
+                return account
+            raise _Wrong
+        return None
 
     def get_user(self, user_id: int) -> Operator | None:
         """The session's account; None once it is closed."""
@@ -64,6 +77,13 @@ class SignIn(AuthenticationForm):
         if not user.is_staff:
             raise ValidationError(self.error_messages["no_console"], code="no_console")
         isolation.enter(user.tenant_id)
+
+    def clean(self) -> dict[str, Any]:
+        """As Django's; who tries too often hears how long to wait."""
+        try:
+            return cast(dict[str, Any], super().clean())
+        except (RateLimited, SignInClosed) as refusal:
+            raise ValidationError(refusal.message, code=refusal.code) from refusal
 
     def get_invalid_login_error(self) -> ValidationError:
         """The same for an unknown email as for a wrong password."""

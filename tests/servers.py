@@ -50,6 +50,9 @@ def start_servers(config: pytest.Config) -> None:
         "EMBEDDED_DIR": str(folder),
         "ENV_FILE": "",
         "DEVELOPMENT": "true",
+        "RATE_LIMIT_ADDRESS": "0",  # the tests of limits set their own
+        "RATE_LIMIT_CALLER": "0",
+        "RATE_LIMIT_TENANT": "0",
     }
 
 

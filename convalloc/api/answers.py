@@ -11,9 +11,11 @@ from django.utils.html import format_html
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from convalloc import limits
 from convalloc.api.envelope import EnvelopeRenderer, error
 from convalloc.api.requests import current_request_id
 from convalloc.errors import REFUSAL_OF_CONSTRAINT, DomainError, Kind, OutcomeUnknown
+from convalloc.limits import RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ STATUS = {
     Kind.FORBIDDEN: 403,
     Kind.MISSING: 404,
     Kind.CONFLICT: 409,
+    Kind.LIMITED: 429,
     Kind.UNAVAILABLE: 503,
     Kind.UNKNOWN_OUTCOME: 503,
 }
@@ -112,6 +115,9 @@ def _refusal(problem: DomainError) -> Response:
         response["WWW-Authenticate"] = CHALLENGE
     if problem.kind is Kind.UNAVAILABLE:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(problem, RateLimited):
+        response["Retry-After"] = str(problem.details["retry_after_seconds"])
+        limits.tell(response, problem.standings)
     return response
 
 
@@ -146,6 +152,11 @@ def _outside_views(request: HttpRequest, answer: Response) -> HttpResponse:
     return HttpResponse(page, status=answer.status_code, headers=dict(answer.items()))
 
 
+def refuse(request: HttpRequest, problem: DomainError) -> HttpResponse:
+    """A refusal given outside DRF's views."""
+    return _outside_views(request, _refusal(problem))
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 400: a malformed request that never reached a view."""
     message = "The request is too large or malformed" if isinstance(exception, SuspiciousOperation) else "Bad request"
@@ -171,7 +182,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _away(request: HttpRequest, problem: BaseException | None) -> HttpResponse | None:
     """503 for a database that is away or busy. Retry-After only where nothing can have been done: a client may obey it blindly."""
     if isinstance(problem, OutcomeUnknown) and request.method not in SAFE:
-        return _outside_views(request, _refusal(problem))
+        return refuse(request, problem)
     if isinstance(problem, OutcomeUnknown) or (isinstance(problem, DatabaseError | InterfaceError) and is_passing(problem)):
         return _outside_views(request, unavailable())
     return None

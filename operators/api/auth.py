@@ -13,13 +13,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from convalloc import clock
+from convalloc.api import rates
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import success
 from convalloc.api.requests import current_request_id
 from convalloc.api.schema import documented
+from convalloc.limits import RateLimited
 from operators import sessions, signing_keys
 from operators.errors import SessionEnded, WrongCredentials
 from operators.sessions import Granted
+from operators.sign_in_guard import SignInClosed
 from tenants import eventlog
 
 AN_ACCESS_TOKEN, A_REFRESH_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9…", "cvr_1_1_…"
@@ -80,11 +83,13 @@ class AuthDoor(APIView):
 class Token(AuthDoor):
     """Signing in."""
 
-    @documented(Tokens, body=Credentials, message="Signed in successfully", refuses=(WrongCredentials,))
+    @documented(Tokens, body=Credentials, message="Signed in successfully", refuses=(WrongCredentials, RateLimited, SignInClosed))
     def post(self, request: Request) -> Response:
         """Sign in with email and password: an access token for the calls, and a refresh token to go on with."""
         wish = checked(Credentials, request.data)
-        return success(_spell(sessions.begin(wish["email"], wish["password"])), message="Signed in successfully")
+        return success(
+            _spell(sessions.begin(wish["email"], wish["password"], rates.address_of(request._request))), message="Signed in successfully"
+        )
 
 
 class Refresh(AuthDoor):

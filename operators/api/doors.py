@@ -1,5 +1,6 @@
 """What every door of the API stands in: one transaction, the caller's tenant, the caller's name on every event."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.db import transaction
@@ -8,8 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from convalloc import limits
+from convalloc.api import rates
 from convalloc.api.requests import current_request_id
 from convalloc.errors import DomainError
+from convalloc.limits import Standing
 from operators import presence
 from operators.api.authentication import Credential
 from operators.api.permissions import operation_of, refusals_of, refuse_for_others, who_may
@@ -21,17 +25,20 @@ class TenantDoor(ViewSet):
     """A viewset that works for one operator of one tenant. An error answer rolls everything back."""
 
     lookup_value_regex = "[0-9]{1,19}"
+    standings: Sequence[Standing] = ()  # how the caller stands with their limits
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
             response = cast(Response, super().dispatch(request, *args, **kwargs))
             if response.exception:
                 transaction.set_rollback(True)
+        limits.tell(response, self.standings)
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         eventlog.name_actor(self.caller.pk)
+        self.standings = rates.count(rates.of_caller(self.caller.pk, self.caller.tenant_id, self.credential.api_key_id))
 
     def who(self) -> str:
         """For the OpenAPI schema: who may do this."""
@@ -66,7 +73,9 @@ class LongDoor(TenantDoor):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         with eventlog.caused_by(None, current_request_id()):
-            return cast(Response, super(TenantDoor, self).dispatch(request, *args, **kwargs))
+            response = cast(Response, super(TenantDoor, self).dispatch(request, *args, **kwargs))
+        limits.tell(response, self.standings)
+        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         with isolation.transaction_without_tenant():

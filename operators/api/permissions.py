@@ -11,6 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from convalloc.errors import DomainError
+from convalloc.limits import RateLimited
 from operators.errors import OthersWork, PlatformAccount, RoleTooLow, ScopeMissing, TokenExpired, UnknownCaller
 from operators.models import Operator, Role
 
@@ -123,7 +124,7 @@ def refusals_of(operation: str) -> tuple[type[DomainError], ...]:
     reaches = {reach(operation, role) for role in Role}
     low = (RoleTooLow,) if Reach.NOBODY in reaches else ()
     others = (OthersWork,) if Reach.OWN in reaches else ()
-    return (UnknownCaller, TokenExpired, PlatformAccount, ScopeMissing, *low, *others)
+    return (UnknownCaller, TokenExpired, PlatformAccount, ScopeMissing, *low, *others, RateLimited)
 
 
 def refuse_for_others(view: Any, owner_id: int | None) -> None:

@@ -234,6 +234,6 @@ def test_me_tells_a_front_end_who_it_is(cast: Cast, api: type[Api]) -> None:
         "name": "Olga",
         "role": "OPERATOR",
         "status": "AVAILABLE",
-        "inboxes": sorted([{"inbox_id": inbox.pk, "name": inbox.name} for inbox in (cast.support, cast.sales)], key=str),
+        "inboxes": [{"inbox_id": inbox.pk, "name": inbox.name} for inbox in (cast.sales, cast.support)],
         "scopes": None,
     }

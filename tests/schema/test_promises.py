@@ -59,7 +59,7 @@ def keyed(cast: Cast) -> Operator:
 
 def going_on(cast: Cast) -> str:
     """Her refresh token."""
-    return sessions.begin(keyed(cast).email, PASSWORD).refresh_token
+    return sessions.begin(keyed(cast).email, PASSWORD, "203.0.113.7").refresh_token
 
 
 OPEN = re.compile("/(health|auth)")

@@ -31,7 +31,7 @@ class Mint:
     def __init__(self, cast: Cast) -> None:
         with isolation.act_as(cast.tenant.pk):
             staff.set_password(cast.olga.pk, PASSWORD)
-        granted = sessions.begin(cast.olga.email, PASSWORD)
+        granted = sessions.begin(cast.olga.email, PASSWORD, "203.0.113.7")
         self.real = granted.access_token
         with isolation.act_as(PLATFORM_TENANT_ID):
             key = SigningKey.objects.get(retires_at=None)
@@ -187,7 +187,7 @@ def test_after_a_rotation_the_former_keys_tokens_are_good_until_they_end(cast: C
     key = signing_keys.rotate()
 
     assert ask(api, mint.real).status == 200
-    assert ask(api, sessions.begin(cast.olga.email, PASSWORD).access_token).status == 200
+    assert ask(api, sessions.begin(cast.olga.email, PASSWORD, "203.0.113.7").access_token).status == 200
     assert [jwk["kid"] for jwk in signing_keys.published()["keys"]] == [key.kid, mint.kid]
 
 
@@ -217,7 +217,7 @@ def test_a_key_sealed_under_a_lost_secret_is_replaced_and_nobody_is_turned_away(
     Mint(cast)
     settings.SECRET_KEY = "another secret key altogether, of fifty characters or more"
 
-    granted = sessions.begin(cast.olga.email, PASSWORD)
+    granted = sessions.begin(cast.olga.email, PASSWORD, "203.0.113.7")
 
     assert ask(api, granted.access_token).status == 200
 
