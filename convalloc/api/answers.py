@@ -131,7 +131,7 @@ def _framework_refusal(problem: exceptions.APIException) -> Response:
 
 def _flatten(details: Any, path: str = "") -> list[tuple[str, str]]:
     """DRF's nested details as (field, message); what a field does not take is worded by convalloc.api.fields."""
-    if isinstance(details, dict) and "message" in details and "code" in details and not isinstance(details["message"], dict):
+    if isinstance(details, dict) and "message" in details and "code" in details and isinstance(details["message"], str):
         return [(path or "body", str(details["message"]))]
     found: list[tuple[str, str]] = []
     items = details.items() if isinstance(details, dict) else ((None, item) for item in details)

@@ -1,20 +1,59 @@
-"""Checking what a client sent."""
+"""Checking what a client sent: every value, and that each name is one that the operation knows.
 
+A name that nobody knows is refused, not skipped: who misspells `force`, or a filter, means something, and would get something
+else. Two names are let through everywhere, because clients of the old system sign their calls with them. They grant nothing.
+"""
+
+from collections.abc import Container, Iterable
+from itertools import islice
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import ListField, ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
+from convalloc.api.envelope import shortened
 from convalloc.api.fields import worded
+
+SIGNATURES = frozenset({"operator_id", "tenant_id"})
+MOST_TOLD = 20  # unknown names in one answer
 
 
 def checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-    """The validated values. Raises DRF's ValidationError: 400 with a line for each field."""
+    """The validated values. Raises DRF's ValidationError: 400 with a line for each field.
+
+    Names in a query are looked at by `refuse_unknown`, before several serializers may share it.
+    """
     filled = serializer(data=data)
-    if not filled.is_valid():
-        raise ValidationError(_told(filled, "body", filled.errors))
+    problems = {} if filled.is_valid() else _told(filled, "body", filled.errors)
+    unknown = {} if isinstance(data, QueryDict) else _unknown(filled, data)
+    if problems or unknown:
+        raise ValidationError({**unknown, **problems} if isinstance(problems, dict) else problems)
     return dict(filled.validated_data)
+
+
+def refuse_unknown(query: QueryDict, serializers: Iterable[type[Serializer[Any]]]) -> None:
+    """Raises ValidationError for a name in a query that none of these has. Of a name that is given twice the last value counts."""
+    known: set[Any] = {name for serializer in serializers for name in serializer().fields}
+    if problems := _not_allowed(query, known):
+        raise ValidationError(problems)
+
+
+def _not_allowed(names: Iterable[str], known: Container[str]) -> dict[str, str]:
+    unknown = (shortened(name) for name in names if name not in known and name not in SIGNATURES)
+    return {name: f'"{name}" is not allowed' for name in islice(unknown, MOST_TOLD)}
+
+
+def _unknown(shape: Any, data: Any) -> dict[str, Any]:
+    """The names that a shape does not have, of objects in its lists too."""
+    found: dict[str, Any] = _not_allowed(data, shape.fields)
+    for name, field in shape.fields.items():
+        if isinstance(field, ListSerializer) and isinstance(data.get(name), list):
+            rows = {str(place): _unknown(field.child, row) for place, row in enumerate(data[name]) if isinstance(row, dict)}
+            if rows := {place: names for place, names in rows.items() if names}:
+                found[name] = rows
+    return found
 
 
 def _told(field: Any, name: str, problem: Any) -> Any:

@@ -3,19 +3,22 @@
 {"status": "success", "message"?, "data", "meta"?} or {"status": "error", "message", "code", "errors": [{"field", "message"}]}.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from django.conf import settings
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from convalloc.clock import instant as instant
+
+LONGEST_NAME = 60  # characters of what a caller made up
 
 
 def success(data: Any, *, message: str | None = None, meta: Mapping[str, Any] | None = None, status: int = 200) -> Response:
@@ -72,7 +75,10 @@ class BodyTooLarge(APIException):
 
 
 class JSONBody(BaseParser):
-    """A JSON object. orjson refuses NaN, lone surrogates and broken UTF-8; anything but an object is refused here."""
+    """A JSON object. orjson refuses NaN, lone surrogates and broken UTF-8; anything but an object is refused here.
+
+    So is an object that says a name twice: which one counts, a proxy or a log may see otherwise than we do (RFC 8259, section 4).
+    """
 
     media_type = "application/json"
 
@@ -88,7 +94,30 @@ class JSONBody(BaseParser):
             raise ParseError(f"The body is not valid JSON: {problem}") from problem
         if not isinstance(body, dict):
             raise ParseError("The body must be a JSON object")
+        _refuse_twice(raw)
         return body
+
+
+def _refuse_twice(raw: bytes) -> None:
+    """Raises ValidationError for an object with two values of one name; orjson takes the last without a word."""
+    try:
+        json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
+    except RecursionError as problem:
+        raise ParseError("The body is not valid JSON: it is nested too deeply") from problem
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValidationError({shortened(name): f'"{shortened(name)}" is given twice'})
+        members[name] = value
+    return members
+
+
+def shortened(name: str) -> str:
+    """A name of the caller's own as an answer may repeat it."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 class AlwaysJSON(BaseContentNegotiation):

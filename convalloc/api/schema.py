@@ -84,18 +84,27 @@ def documented(data: Shape | None, *, method: str = "", **facts: Any) -> Callabl
     return note
 
 
+def noted(view: Any, method: str) -> Documented:
+    """What `documented` says of the operation that a view is about to do."""
+    name, method = getattr(view, "action", None) or method.lower(), "GET" if method == "HEAD" else method
+    notes = getattr(getattr(view, name), "documented", {})
+    if not {method, ""} & notes.keys():
+        raise ImproperlyConfigured(f"{type(view).__name__}.{name} is not in the OpenAPI schema: put @documented(…) above it.")
+    found: Documented = notes[method] if method in notes else notes[""]
+    return found
+
+
 class EnvelopeSchema(AutoSchema):
     """Reads `documented`; adds the envelope, the refusals and the examples."""
 
     @property
     def noted(self) -> Documented:
         """What `documented` says of the operation at hand."""
-        name = getattr(self.view, "action", None) or self.method.lower()
-        notes = getattr(getattr(self.view, name), "documented", {})
-        if not {self.method, ""} & notes.keys():
-            raise ImproperlyConfigured(f"{type(self.view).__name__}.{name} is not in the OpenAPI schema: put @documented(…) above it.")
-        found: Documented = notes[self.method] if self.method in notes else notes[""]
-        return found
+        return noted(self.view, self.method)
+
+    def _map_serializer(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> Any:
+        schema = super()._map_serializer(serializer, direction, bypass_extensions)  # type: ignore[no-untyped-call]
+        return schema | {"additionalProperties": False} if direction == "request" else schema
 
     def get_operation_id(self) -> str:
         basename = getattr(self.view, "basename", "") or type(self.view).__name__.lower()
@@ -166,8 +175,9 @@ class EnvelopeSchema(AutoSchema):
         """Each status with its codes: those of every door, those of every question, and the operation's own."""
         error = self.resolve_serializer(Error(), "response").ref
         examples: dict[int, dict[str, Any]] = defaultdict(dict)
-        invalid = (Invalid,) if noted.body or noted.query else ()
-        for refusal in (*getattr(self.view, "refusals", tuple)(), *invalid, *noted.refuses):
+        of_every_door = getattr(self.view, "refusals", tuple)()
+        invalid = (Invalid,) if of_every_door or noted.body or noted.query else ()  # a door refuses words that it does not know
+        for refusal in (*of_every_door, *invalid, *noted.refuses):
             examples[STATUS[refusal.kind]][refusal.code] = _told(refusal)
         if noted.body:
             examples[400]["malformed_json"] = _refused("The body must be a JSON object", "malformed_json")

@@ -11,7 +11,9 @@ from rest_framework.viewsets import ViewSet
 
 from convalloc import limits
 from convalloc.api import rates
+from convalloc.api.bodies import refuse_unknown
 from convalloc.api.requests import current_request_id
+from convalloc.api.schema import noted
 from convalloc.errors import DomainError
 from convalloc.limits import Standing
 from operators import presence
@@ -39,6 +41,8 @@ class TenantDoor(ViewSet):
         super().initial(request, *args, **kwargs)
         eventlog.name_actor(self.caller.pk)
         self.standings = rates.count(rates.of_caller(self.caller.pk, self.caller.tenant_id, self.credential.api_key_id))
+        if str(request.method).lower() in self.action_map:  # else it is refused next
+            refuse_unknown(request.query_params, noted(self, str(request.method)).query)
 
     def who(self) -> str:
         """For the OpenAPI schema: who may do this."""
