@@ -9,7 +9,7 @@ Repeating an act whose effect already stands changes nothing and appends no even
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from convalloc import clock
+from convalloc import clock, phones
 from convalloc.errors import Missing
 from conversations import capacity, deadlines, queue, states
 from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
@@ -57,6 +57,7 @@ class Override(NamedTuple):
 def open_conversation(tenant: Tenant, inbox: Inbox, **facts: Any) -> Conversation:
     """Put a new conversation into an inbox's queue. `facts` are columns: external id, phone, message_count, last_message_at …"""
     conversation = Conversation(inbox=inbox, **facts)
+    conversation.customer_phone_number = phones.kept(conversation.customer_phone_number)
     for column, value in queue.place(conversation, tenant, clock.now()).items():
         setattr(conversation, column, value)
     conversation.save(force_insert=True)

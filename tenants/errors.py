@@ -10,6 +10,12 @@ class DuplicateNumber(DomainError):
     code = "duplicate_number"
 
 
+class BadNumber(Invalid):
+    """Validation failed"""
+
+    told = '"phone_number" must be a phone number with its country\'s code, such as +12025550123'
+
+
 class RankingRuns(DomainError):
     """The queue is being ranked anew already: {done} of {total} conversations are done"""
 

@@ -175,7 +175,7 @@ class EnvelopeSchema(AutoSchema):
         """Each status with its codes: those of every door, those of every question, and the operation's own."""
         error = self.resolve_serializer(Error(), "response").ref
         examples: dict[int, dict[str, Any]] = defaultdict(dict)
-        of_every_door = getattr(self.view, "refusals", tuple)()
+        of_every_door: tuple[type[DomainError], ...] = getattr(self.view, "refusals", tuple)()
         invalid = (Invalid,) if of_every_door or noted.body or noted.query else ()  # a door refuses words that it does not know
         for refusal in (*of_every_door, *invalid, *noted.refuses):
             examples[STATUS[refusal.kind]][refusal.code] = _told(refusal)

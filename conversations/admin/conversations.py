@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from convalloc import phones
 from convalloc.console import Page, timeline
 from conversations.admin import acts
 from conversations.models import Conversation, ConversationLabel
@@ -72,7 +73,7 @@ class ConversationPage(Page):
         wanted = Q(external_conversation_id=term)
         digits = re.sub(r"[\s().\-/+]", "", term)
         if digits.isascii() and digits.isdigit():
-            wanted |= Q(customer_phone_number__in=[f"+{digits}", digits, f"+{digits.removeprefix('00')}"])
+            wanted |= Q(customer_phone_number__in=[f"+{digits}", digits, *phones.spellings(term)])
         if number := re.fullmatch(r"#([1-9][0-9]{0,17})", term):
             wanted |= Q(pk=int(number[1]))
         return queryset.filter(wanted), False

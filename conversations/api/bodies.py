@@ -66,9 +66,9 @@ class ToInbox(ForConversation):
 
 
 class PhoneSearch(PageSize):
-    """A phone number in any spelling of its plus sign: `+`, `%2B`, a space, or none."""
+    """A phone number with its country's code: after `+`, `%2B`, a space, `00` or nothing, with or without signs between its digits."""
 
-    phone_number = PhoneNumber(help_text="Exact; `+` may arrive as `%2B`, as a space, or be missing.")
+    phone_number = PhoneNumber(help_text="The whole number. `+` may arrive as `%2B`, as a space, or be missing.")
 
     example = {"phone_number": "+19876543210"}
 

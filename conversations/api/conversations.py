@@ -7,7 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from convalloc import clock
+from convalloc import clock, phones
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.schema import Operation, Shape, documented
@@ -16,7 +16,6 @@ from conversations import allocation, lifecycle, queue, recalculation, standing
 from conversations.api import bodies, shapes, wire
 from conversations.api.filters import chosen
 from conversations.api.pages import PageRequest, page
-from conversations.api.phones import spellings
 from conversations.errors import (
     AlreadyResolved,
     CapacityExceeded,
@@ -79,7 +78,7 @@ class Conversations(TenantDoor):
     def search(self, request: Request) -> Response:
         """Conversations with a customer's phone number, newest first. By POST the number stays out of URLs and logs."""
         asked = checked(bodies.PhoneSearch, request.data if request.method == "POST" else request.query_params)
-        view = View.of(self.caller, {"phone_number": spellings(asked["phone_number"])})
+        view = View.of(self.caller, {"phone_number": phones.spellings(asked["phone_number"])})
         found = page(view, asked | {"sort": "newest"}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 

@@ -17,8 +17,3 @@ class PhoneNumber(serializers.CharField):
         if not bare:
             self.fail("blank")
         return bare
-
-
-def spellings(bare: str) -> list[str]:
-    """The ways in which a number may be stored."""
-    return [f"+{bare}", bare]
