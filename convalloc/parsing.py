@@ -70,9 +70,9 @@ def server_url(*schemes: str) -> Callable[[str], str]:
 
 
 def origins(text: str) -> list[str]:
-    """Comma separated origins: a scheme and a host, without a path."""
+    """Comma separated origins: a scheme and a host, without a path and without a pattern."""
     found = words(text)
-    if wrong := [origin for origin in found if not re.fullmatch(r"https?://[^/\s?#@]+", origin)]:
+    if wrong := [origin for origin in found if not re.fullmatch(r"https?://[^/\s?#@*]+", origin)]:
         raise ValueError(f"{', '.join(wrong)} is no origin like https://desk.example.com")
     return found
 

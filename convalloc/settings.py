@@ -51,6 +51,8 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "ACCESS_TOKEN_SECONDS": (whole(60, 600), 600, "seconds that an access token is good for"),
     "REFRESH_TOKEN_DAYS": (whole(1, 90), 7, "days after which a client that did not go on must sign in again"),
     "SESSION_DAYS": (whole(1, 365), 30, "days after which every client must sign in again"),
+    "CONSOLE_IDLE_MINUTES": (whole(1, 1440), 60, "minutes without a page after which the console asks for the password again"),
+    "CONSOLE_SESSION_HOURS": (whole(1, 168), 12, "hours after which it asks in any case: a working day"),
     "TOKEN_ISSUER": (str, "convalloc", "who signs access tokens (iss); one name for each installation"),
     "TRUSTED_PROXIES": (
         whole(0, 9),
@@ -168,6 +170,9 @@ MIDDLEWARE = [
     "convalloc.api.hearing.HeardOut",
     "convalloc.api.leaving.HangUp",
     "convalloc.api.requests.RequestIdentity",
+    "convalloc.api.headers.NobodyElse",
+    "convalloc.api.headers.ContentSecurity",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # what frame-ancestors is, for old browsers
     "convalloc.api.answers.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -178,7 +183,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "operators.console.ActAsSignedIn",
 ]
 
@@ -242,8 +246,16 @@ CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after", "ratelimit", "ratelimit-po
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"  # not "no-referrer": a browser then hides a form's origin, by which CSRF is told
+# Another site sends neither cookie along, not even with a link: who follows one into the console signs in, or reloads the page.
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
+if not DEVELOPMENT:  # a browser takes these names with Secure and for this host alone: no neighbour under our domain can plant one
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+CONSOLE_IDLE_SECONDS: int = S["CONSOLE_IDLE_MINUTES"] * 60
+SESSION_COOKIE_AGE = S["CONSOLE_SESSION_HOURS"] * 3600
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not in a cookie of their own
 SECURE_SSL_REDIRECT = not DEVELOPMENT
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]  # probes come from inside, without TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -348,6 +360,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Who answers whom",
     "SITE_SYMBOL": "forum",
     "SITE_URL": None,
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("admin:second_factor")}]},
     "SIDEBAR": {
         "navigation": [
             {
@@ -358,6 +371,7 @@ UNFOLD = {
         ],
     },
 }
+LOGGING_CONFIG = "convalloc.logs.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

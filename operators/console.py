@@ -4,23 +4,28 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth import logout
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import PasswordChangeView
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from django.urls import URLPattern, path, reverse
+from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from convalloc import clock
 from convalloc.api import rates
 from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from convalloc.limits import RateLimited
-from operators import accounts, sign_in_guard, staff
+from operators import accounts, own_account, second_factor, sign_in_guard
+from operators.errors import TotpRequired, WrongTotp
 from operators.models import Operator
 from operators.sign_in_guard import SignInClosed
 from tenants import eventlog, isolation
@@ -30,6 +35,10 @@ REFUSED: dict[type[Exception], tuple[int, str]] = {
     Http404: (404, "There is no such page"),
     PermissionDenied: (403, "Your role does not allow this"),
 }
+
+
+BEGAN, SEEN = "began", "seen"  # in a session: when, in seconds
+NOTED_EVERY_SECONDS = 60
 
 
 class _Wrong(Exception):
@@ -45,9 +54,12 @@ class ConsoleBackend(BaseBackend):
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
         address = rates.address_of(request) if request is not None else "the machine itself"
         with suppress(_Wrong), sign_in_guard.one_try(username or "", address):
-            if account := accounts.prove(username or "", password or ""):
-                return account
-            raise _Wrong
+            account = accounts.prove(username or "", password or "")
+            if account is None:
+                raise _Wrong
+            with isolation.act_as(account.tenant_id), eventlog.acting(account.pk):
+                second_factor.ask(account, request.POST.get("totp", "") if request is not None else "")
+            return account
         return None
 
     def get_user(self, user_id: int) -> Operator | None:
@@ -68,6 +80,7 @@ class SignIn(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Email"
+        self.fields["totp"] = own_account.Code(label="Code, if you have a second factor")
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         """Let managers and admins in, and act as their tenant from here on: the time of this sign-in is written next."""
@@ -77,12 +90,14 @@ class SignIn(AuthenticationForm):
         if not user.is_staff:
             raise ValidationError(self.error_messages["no_console"], code="no_console")
         isolation.enter(user.tenant_id)
+        assert self.request is not None
+        self.request.session.update(dict.fromkeys((BEGAN, SEEN), clock.now().timestamp()))
 
     def clean(self) -> dict[str, Any]:
         """As Django's; who tries too often hears how long to wait."""
         try:
             return cast(dict[str, Any], super().clean())
-        except (RateLimited, SignInClosed) as refusal:
+        except (RateLimited, SignInClosed, TotpRequired, WrongTotp) as refusal:
             raise ValidationError(refusal.message, code=refusal.code) from refusal
 
     def get_invalid_login_error(self) -> ValidationError:
@@ -90,30 +105,40 @@ class SignIn(AuthenticationForm):
         return ValidationError(self.error_messages["invalid_login"], code="invalid_login")
 
 
-class OwnPassword(AdminOwnPasswordChangeForm):
-    """A new password for oneself. Django's form would write every column of an account that somebody may have just closed."""
-
-    def save(self, commit: bool = True) -> Any:
-        """Through the room."""
-        account: Operator = self.user
-        account.password = staff.set_password(account.pk, self.cleaned_data["new_password1"]).password  # keeps this session
-        return account
-
-
 class Console(UnfoldAdminSite):
-    """The site: convalloc's own forms for signing in and for the password."""
+    """The site: convalloc's own forms for signing in, for the password and for the second factor."""
 
     login_form = SignIn
+    login_template = "console/sign_in.html"
     index_title = "Console"
+
+    def extra_urls(self) -> list[URLPattern]:
+        """Pages that belong to no model."""
+        return [path("second-factor/", self.admin_view(self.second_factor), name="second_factor")]
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Set up one's own second factor, or end it."""
+        return own_account.second_factor_page(request, self.each_context(request))
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Change one's own password; the session goes on."""
         view = PasswordChangeView.as_view(
-            form_class=OwnPassword,
+            form_class=own_account.OwnPassword,
             success_url=reverse("admin:password_change_done"),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
         return cast(HttpResponse, view(request))
+
+
+def is_over(session: SessionBase) -> bool:
+    """Whether a session has lasted, or lain idle, for too long. To be seen now is written once a minute."""
+    now = clock.now().timestamp()
+    began, seen = session.get(BEGAN, now), session.get(SEEN, now)
+    if now - seen > settings.CONSOLE_IDLE_SECONDS or now - began > settings.SESSION_COOKIE_AGE:
+        return True
+    if BEGAN not in session or now - seen > NOTED_EVERY_SECONDS:
+        session.update({BEGAN: began, SEEN: now})
+    return False
 
 
 class ActAsSignedIn:
@@ -127,6 +152,8 @@ class ActAsSignedIn:
             return self.get_response(request)
         with isolation.transaction_without_tenant():
             actor_id = None
+            if request.user.is_authenticated and is_over(request.session):
+                logout(request)
             if isinstance(request.user, Operator):
                 actor_id = request.user.pk
                 isolation.enter(request.user.tenant_id)

@@ -87,3 +87,27 @@ class OwnRights(Forbidden):
     """You cannot change your own role or close your own account: ask another administrator"""
 
     code = "own_rights"
+
+
+class TotpRequired(UnknownCaller):
+    """This account has a second factor: send its code along"""
+
+    code = "totp_required"
+
+
+class WrongTotp(UnknownCaller):
+    """The code is wrong, or it has been used already: wait for the next one"""
+
+    code = "totp_wrong"
+
+
+class SecondFactorRuns(DomainError):
+    """This account has a second factor already"""
+
+    code = "second_factor_runs"
+
+
+class NoSecondFactor(DomainError):
+    """This account has no second factor"""
+
+    code = "no_second_factor"

@@ -281,3 +281,22 @@ class SigningKey(TenantOwned):
 
     def __str__(self) -> str:
         return self.kid
+
+
+class TotpDevice(TenantOwned):
+    """What shows an operator the code that is asked for beside the password; operators.second_factor says when one is good."""
+
+    operator = OwnedForeignKey(Operator, models.CASCADE)
+    secret = models.TextField()  # sealed: convalloc.vault
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    confirmed_at = models.DateTimeField(null=True)  # null: it was shown, and is not asked for yet
+    last_step = models.BigIntegerField(default=0)  # the half minute since 1970 whose code was used last
+    recovery_digests = models.JSONField(default=list)  # of those that were not used
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "totp_devices"
+        constraints = [models.UniqueConstraint(fields=["tenant", "operator"], name="one_totp_device_per_operator")]
+
+    def __str__(self) -> str:
+        return str(self.operator_id)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from convalloc import clock, security
-from operators import accounts, bearers, presence, sign_in_guard, tokens
+from operators import accounts, bearers, presence, second_factor, sign_in_guard, tokens
 from operators.errors import SessionEnded, WrongCredentials
 from operators.models import RefreshToken, Session
 from tenants import eventlog, isolation
@@ -28,16 +28,19 @@ class Granted(NamedTuple):
     refresh_until: datetime
 
 
-def begin(email: str, password: str, address: str) -> Granted:
+def begin(email: str, password: str, address: str, totp: str = "") -> Granted:
     """Sign in by password, from a client's address. Raises WrongCredentials, RateLimited, SignInClosed.
 
-    The first is the same for an unknown account, a wrong password and a closed account. Outside a transaction: to hash takes long.
+    The first is the same for an unknown account, a wrong password and a closed account. Who knows the password of an account with
+    a second factor hears TotpRequired or WrongTotp besides. Outside a transaction: to hash takes long.
     """
     with sign_in_guard.one_try(email, address):
         operator = accounts.prove(email, password)
         if operator is None or not operator.is_active or operator.is_superuser:
             security.tell("authn_login_fail", operator_id=operator.pk if operator else None)
             raise WrongCredentials
+        with isolation.act_as(operator.tenant_id), eventlog.acting(operator.pk):
+            second_factor.ask(operator, totp)
     security.tell("authn_login_success", operator_id=operator.pk, tenant_id=operator.tenant_id)
     with isolation.act_as(operator.tenant_id), eventlog.acting(operator.pk):
         as_it_is = presence.lock(operator.pk).operator

@@ -31,7 +31,8 @@ class Schema(APIView):
 
 
 class Docs(SpectacularSwaggerSplitView):
-    """For people. Its scripts are files of ours, and none stands in the page."""
+    """For people. Its scripts and styles are files of ours, and none stands in the page: see convalloc.api.headers."""
 
     authentication_classes = ()
     permission_classes = ()
+    template_name = "docs/page.html"

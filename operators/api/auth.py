@@ -20,7 +20,7 @@ from convalloc.api.requests import current_request_id
 from convalloc.api.schema import documented
 from convalloc.limits import RateLimited
 from operators import sessions, signing_keys
-from operators.errors import SessionEnded, WrongCredentials
+from operators.errors import SessionEnded, TotpRequired, WrongCredentials, WrongTotp
 from operators.sessions import Granted
 from operators.sign_in_guard import SignInClosed
 from tenants import eventlog
@@ -28,11 +28,17 @@ from tenants import eventlog
 AN_ACCESS_TOKEN, A_REFRESH_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9…", "cvr_1_1_…"
 
 
+SIGN_IN_REFUSED = (WrongCredentials, TotpRequired, WrongTotp, RateLimited, SignInClosed)
+
+
 class Credentials(serializers.Serializer[Any]):
     """Who signs in."""
 
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=128, trim_whitespace=False)
+    totp = serializers.CharField(
+        max_length=40, default="", allow_blank=True, help_text="The code of the second factor, or a recovery code, if the account has one."
+    )
 
     example = {"email": "operator1@tenant.demo", "password": "operator123"}
 
@@ -83,13 +89,15 @@ class AuthDoor(APIView):
 class Token(AuthDoor):
     """Signing in."""
 
-    @documented(Tokens, body=Credentials, message="Signed in successfully", refuses=(WrongCredentials, RateLimited, SignInClosed))
+    @documented(Tokens, body=Credentials, message="Signed in successfully", refuses=SIGN_IN_REFUSED)
     def post(self, request: Request) -> Response:
-        """Sign in with email and password: an access token for the calls, and a refresh token to go on with."""
+        """Sign in with email and password: an access token for the calls, and a refresh token to go on with.
+
+        An account with a second factor answers `totp_required` until its code comes along as `totp`. A code serves once.
+        """
         wish = checked(Credentials, request.data)
-        return success(
-            _spell(sessions.begin(wish["email"], wish["password"], rates.address_of(request._request))), message="Signed in successfully"
-        )
+        granted = sessions.begin(wish["email"], wish["password"], rates.address_of(request._request), wish["totp"])
+        return success(_spell(granted), message="Signed in successfully")
 
 
 class Refresh(AuthDoor):

@@ -13,6 +13,7 @@ LOCK_FILES = {
     "tenants/tuning.py": "a tenant",
     "tenants/inboxes.py": "an inbox",
     "operators/presence.py": "an operator, by their status row",
+    "operators/second_factor.py": "a second factor",
     "operators/sessions.py": "a session",
     "operators/api_keys.py": "an API key",
     "conversations/queue.py": "a conversation",

@@ -25,6 +25,8 @@ MALFORMED = {
     "ACCESS_TOKEN_SECONDS": ["59", "601", "10m"],
     "REFRESH_TOKEN_DAYS": ["0", "91"],
     "SESSION_DAYS": ["0", "366"],
+    "CONSOLE_IDLE_MINUTES": ["0", "1441"],
+    "CONSOLE_SESSION_HOURS": ["0", "169"],
     "TRUSTED_PROXIES": ["-1", "10", "one"],
     "RATE_LIMIT_ADDRESS": ["many", "1000001"],
     "RATE_LIMIT_CALLER": ["1e3"],

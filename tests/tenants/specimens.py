@@ -42,7 +42,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        for table in ("ticks", "refresh_tokens", "api_keys", "signing_keys"):
+        for table in ("ticks", "refresh_tokens", "api_keys", "signing_keys", "totp_devices"):
             insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
@@ -116,6 +116,11 @@ def signing_key(cast: Cast) -> Row:
     return {"kid": f"key {next(_numbers)}", "private_key": "sealed", "public_key": "public", "retires_at": timezone.now()}
 
 
+def totp_device(cast: Cast) -> Row:
+    operator_id = insert("operators", specimen("operators", cast))
+    return {"operator_id": operator_id, "secret": "sealed", "last_step": 0, "recovery_digests": Jsonb([])}
+
+
 def subscription(cast: Cast) -> Row:
     return {"operator_id": cast.mia.pk, "inbox_id": cast.support.pk}
 
@@ -181,6 +186,7 @@ MAKERS = {
     "refresh_tokens": refresh_token,
     "api_keys": api_key,
     "signing_keys": signing_key,
+    "totp_devices": totp_device,
     "inboxes": inbox,
     "events": event,
     "ticks": tick,

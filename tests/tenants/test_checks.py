@@ -24,7 +24,7 @@ def check_deploy(**environment: str) -> subprocess.CompletedProcess[str]:
     """`manage.py check --deploy` as production starts it, but for what the test changes."""
     production = {"DEVELOPMENT": "false", "SECRET_KEY": "".join(map(chr, range(48, 110))), "OPERATOR_HEADER_AUTH": ""}
     return subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy", "--database", "default"],
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING", "--database", "default"],
         cwd=settings.BASE_DIR,
         env=os.environ | production | environment,
         capture_output=True,
@@ -136,7 +136,7 @@ def test_production_as_the_runtime_role_passes() -> None:
     answer = check_deploy()
 
     assert answer.returncode == 0, answer.stderr
-    assert "tenants." not in answer.stderr
+    assert "WARNINGS" not in answer.stderr
 
 
 @pytest.mark.usefixtures("django_db_setup")

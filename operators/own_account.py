@@ -1,0 +1,81 @@
+"""The console's pages of one's own account: the password, and the second factor."""
+
+from typing import Any, cast
+
+import segno
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString, mark_safe
+from unfold.forms import AdminOwnPasswordChangeForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from convalloc.api import rates
+from convalloc.errors import DomainError
+from convalloc.limits import RateLimited
+from operators import second_factor, sign_in_guard, staff
+from operators.errors import NoSecondFactor, SecondFactorRuns, WrongTotp
+from operators.models import Operator
+from operators.second_factor import Enrolment
+from operators.sign_in_guard import SignInClosed
+
+
+class OwnPassword(AdminOwnPasswordChangeForm):
+    """A new password for oneself. Django's form would write every column of an account that somebody may have just closed."""
+
+    def save(self, commit: bool = True) -> Any:
+        """Through the room."""
+        account: Operator = self.user
+        account.password = staff.set_password(account.pk, self.cleaned_data["new_password1"]).password  # keeps this session
+        return account
+
+
+class Code(forms.CharField):
+    """A code of a second factor, or a recovery code."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "spellcheck": "false"})
+        super().__init__(required=False, max_length=40, widget=widget, **options)
+
+
+class OneCode(forms.Form):
+    """What a step of the second factor asks for."""
+
+    code = Code(label="Code")
+
+
+def second_factor_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """Whether there is one, and the next step. What is shown once is in the answer to the step, which no cache keeps."""
+    account = cast(Operator, request.user)
+    told = _step(request, account) if request.method == "POST" else {}
+    return TemplateResponse(
+        request,
+        "console/second_factor.html",
+        {**context, "title": "Second factor", "form": OneCode(), **told, "runs": second_factor.runs(account.pk)},
+    )
+
+
+def _step(request: HttpRequest, account: Operator) -> dict[str, Any]:
+    """One step; a code that is wrong counts as a try of the password does."""
+    act, code = request.POST.get("act"), request.POST.get("code", "")
+    try:
+        if act == "enrol":
+            return _shown(second_factor.enrol(account))
+        with sign_in_guard.one_try(account.email, rates.address_of(request)):
+            if act == "confirm":
+                return {"recovery_codes": second_factor.confirm(account, code)}
+            second_factor.disable(account, code)
+            return {}
+    except WrongTotp as refusal:
+        return {"refusal": refusal.message} | (_shown(second_factor.enrol(account)) if act == "confirm" else {})
+    except (RateLimited, SignInClosed, SecondFactorRuns, NoSecondFactor) as refusal:
+        return {"refusal": cast(DomainError, refusal).message}
+
+
+def _shown(enrolment: Enrolment) -> dict[str, Any]:
+    return {"enrolment": enrolment, "picture": _picture(enrolment.address)}
+
+
+def _picture(address: str) -> SafeString:
+    """The address for a camera, as SVG of segno's own making: the address itself is not in it as text."""
+    return mark_safe(segno.make(address, error="m").svg_inline(scale=4, border=2, light="#ffffff", dark="#000000"))  # noqa: S308
