@@ -13,7 +13,7 @@ from tests.architecture.sources import ROOT
 MALFORMED = {
     "DEVELOPMENT": ["maybe", "ture", "2"],
     "DEBUG": ["on please"],
-    "ALLOWED_ORIGINS": ["desk.example.com", "https://desk.example.com/app", "*"],
+    "ALLOWED_ORIGINS": ["desk.example.com", "https://desk.example.com/app", "*", "https://*.example.com"],
     "PORT": ["http", "0", "65536", "8_000", "8000 "],
     "DATABASE_URL": ["nonsense", "mysql://a:hunter2@b/c", "postgresql://a:hunter2@b:port/c"],
     "DATABASE_OWNER_URL": ["localhost:5432"],

@@ -275,6 +275,36 @@ def test_an_inbox_is_opened_and_given_another_number(cast: Cast, browse: Any, to
     assert [event.after for event in told(cast, "inbox.changed")] == [{"phone_number": "+15550002222"}]
 
 
+def test_an_inbox_has_its_number_in_one_spelling(cast: Cast, browse: Any) -> None:
+    browser = browse(cast.ada)
+
+    browser.post("/admin/tenants/inbox/add/", {"name": "Returns", "phone_number": "+1 (202) 555-0123"})
+    again = browser.post("/admin/tenants/inbox/add/", {"name": "Twice", "phone_number": "001-202-555-0123"})
+
+    with isolation.act_as(cast.tenant.pk):
+        assert Inbox.objects.get(name="Returns").phone_number == "+12025550123"
+    assert "An inbox with this phone number already exists" in again.content.decode()
+
+
+@pytest.mark.parametrize("number", ["12025550123", "020 7946 0958", "+1", "front desk", "+999123456789"])
+def test_an_inbox_takes_no_number_without_its_country(cast: Cast, browse: Any, number: str) -> None:
+    page = browse(cast.ada).post("/admin/tenants/inbox/add/", {"name": "Returns", "phone_number": number})
+
+    assert "must be a phone number with its country" in page.content.decode()
+    with isolation.act_as(cast.tenant.pk):
+        assert not Inbox.objects.filter(name="Returns").exists()
+
+
+def test_an_inbox_of_before_keeps_its_spelling_until_it_gets_another_number(cast: Cast, browse: Any) -> None:
+    with isolation.act_as(cast.tenant.pk):
+        Inbox.objects.filter(pk=cast.support.pk).update(phone_number="short code 12345")
+
+    browse(cast.ada).post(f"/admin/tenants/inbox/{cast.support.pk}/change/", {"name": "Renamed", "phone_number": "short code 12345"})
+
+    inbox = cast.again(cast.support)
+    assert (inbox.name, inbox.phone_number) == ("Renamed", "short code 12345")
+
+
 # --- the audit ------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Api, Cast
 from tests.contract import witness
-from tests.contract.routes import ROUTES, Route, call, placed, stage_anything
+from tests.contract.routes import OPEN_TO_POST, ROUTES, Route, call, placed, stage_anything
 
 WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH") and (route.body or route.extra)]
 ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body]
@@ -96,6 +96,38 @@ def test_what_is_no_json_object_is_400(cast: Cast, api: type[Api], name: str) ->
     assert {(answer.status, answer.body["code"]) for answer in answers} == {(400, "malformed_json")}
     assert all(answer.body["message"].startswith("The body is not valid JSON: ") or answer.body["message"] == message for answer in answers)
     assert all(answer.body["errors"] == [] for answer in answers)
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_neither_do_the_doors_that_are_open_to_anyone_take_it(db: None, api: type[Api], name: str) -> None:
+    raw, _ = RAW[name]
+
+    answers = [api(None).call("POST", path, raw) for path in OPEN_TO_POST.values()]
+
+    assert {(answer.status, answer.body["code"]) for answer in answers} == {(400, "malformed_json")}
+
+
+SECRETS = [("/auth/token", "email"), ("/auth/token", "password"), ("/auth/token", "totp"), ("/auth/refresh", "refresh_token")]
+CREDENTIALS = {"/auth/token": {"email": "a@b.example", "password": "x"}, "/auth/refresh": {"refresh_token": "x"}}
+
+
+@pytest.mark.parametrize("value", [None, "a\0b", [], {}, True, "x" * 5000])
+@pytest.mark.parametrize(("path", "field"), [*SECRETS, ("/auth/logout", "refresh_token")])
+def test_a_secret_is_a_short_text(db: None, api: type[Api], path: str, field: str, value: Any) -> None:
+    answer = api(None).call("POST", path, CREDENTIALS.get(path, {}) | {field: value})
+
+    assert (answer.status, answer.body["code"], list(answer.fields)) == (400, "validation_failed", [field])
+
+
+@pytest.mark.parametrize("path", OPEN_TO_POST.values())
+def test_signing_in_knows_its_fields_and_no_others(db: None, api: type[Api], path: str) -> None:
+    answers = [
+        api(None).call("POST", path, {"refresh_token": "x", "email": "a@b.example", "password": "x", "grant_type": "password"}),
+        api(None).call("POST", path, b'{"email": "a@b.example", "email": "b@b.example", "password": "x", "refresh_token": "x"}'),
+    ]
+
+    assert answers[0].fields["grant_type"] == '"grant_type" is not allowed'
+    assert witness.said(answers[1]) == witness.invalid(email='"email" is given twice')
 
 
 @pytest.mark.parametrize("raw", [b"", b"  \n", b"{}"])

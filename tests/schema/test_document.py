@@ -75,6 +75,13 @@ class TestEachOperation:
         assert all(content["examples"] for content in contents)
         assert [misfit for misfit in misfits if misfit] == []
 
+    def test_says_that_a_body_takes_no_other_fields(self, name: str, told: dict[str, Any]) -> None:
+        if "requestBody" not in told:
+            return
+        reference = told["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+
+        assert openapi()["components"]["schemas"][reference]["additionalProperties"] is False
+
     def test_asks_for_the_caller_unless_it_is_a_probe(self, name: str, told: dict[str, Any]) -> None:
         asks = told.get("security") == [{"bearer": []}, {"operatorId": []}]
 
