@@ -25,7 +25,7 @@ from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, own_account, second_factor, sign_in_guard
-from operators.errors import TotpRequired, WrongTotp
+from operators.errors import TotpRequired, WrongCredentials, WrongTotp
 from operators.models import Operator
 from operators.sign_in_guard import SignInClosed
 from tenants import eventlog, isolation
@@ -41,24 +41,25 @@ BEGAN, SEEN = "began", "seen"  # in a session: when, in seconds
 NOTED_EVERY_SECONDS = 60
 
 
-class _Wrong(Exception):
-    """The password was wrong: the try counts."""
+class WrongPassword(WrongCredentials):
+    """Email or password is wrong"""
 
 
 class ConsoleBackend(BaseBackend):
-    """Email and password. Nothing stays bound: the tenant is entered once it is settled who is signed in."""
+    """Email, password and perhaps a code. Nothing stays bound: the tenant is entered once it is settled who is signed in."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
-        """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
+        """The account whose password this is, be it closed or without rights: SignIn tells those apart. Raises TotpRequired, WrongTotp."""
         address = rates.address_of(request) if request is not None else "the machine itself"
-        with suppress(_Wrong), sign_in_guard.one_try(username or "", address):
+        code = request.POST.get("totp", "") if request is not None else ""
+        with suppress(WrongPassword), sign_in_guard.one_try(username or "", address):
             account = accounts.prove(username or "", password or "")
             if account is None:
-                raise _Wrong
+                raise WrongPassword
             with isolation.act_as(account.tenant_id), eventlog.acting(account.pk):
-                second_factor.ask(account, request.POST.get("totp", "") if request is not None else "")
+                second_factor.ask(account, code)
             return account
         return None
 

@@ -95,7 +95,7 @@ class TotpRequired(UnknownCaller):
     code = "totp_required"
 
 
-class WrongTotp(UnknownCaller):
+class WrongTotp(WrongCredentials):
     """The code is wrong, or it has been used already: wait for the next one"""
 
     code = "totp_wrong"
