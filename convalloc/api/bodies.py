@@ -5,6 +5,7 @@ else. Two names are let through everywhere, because clients of the old system si
 """
 
 from collections.abc import Container, Iterable
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -33,11 +34,16 @@ def checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     return dict(filled.validated_data)
 
 
-def refuse_unknown(query: QueryDict, serializers: Iterable[type[Serializer[Any]]]) -> None:
+def refuse_unknown(query: QueryDict, serializers: tuple[type[Serializer[Any]], ...]) -> None:
     """Raises ValidationError for a name in a query that none of these has. Of a name that is given twice the last value counts."""
-    known: set[Any] = {name for serializer in serializers for name in serializer().fields}
-    if problems := _not_allowed(query, known):
+    if problems := _not_allowed(query, _names(serializers)):
         raise ValidationError(problems)
+
+
+@cache
+def _names(serializers: tuple[type[Serializer[Any]], ...]) -> frozenset[str]:
+    names: list[Any] = [name for serializer in serializers for name in serializer().fields]
+    return frozenset(names)
 
 
 def _not_allowed(names: Iterable[str], known: Container[str]) -> dict[str, str]:
