@@ -79,6 +79,11 @@ WORDING: dict[type, dict[str, str]] = {
         "empty": "must not be empty",
         "max_length": "must be a list of at most {field.max_length}",
     },
+    serializers.ListField: {
+        "not_a_list": "must be a list",
+        "empty": "must not be empty",
+        "max_length": "must be a list of at most {field.max_length}",
+    },
     serializers.Serializer: dict.fromkeys(("invalid", "null"), "must be a list of objects"),  # one stands in a list, nowhere else
     serializers.Field: {"required": "is required", "null": "must not be null"},
 }
