@@ -268,7 +268,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = False  # what was too big for one child woul
 CELERY_TASK_SOFT_TIME_LIMIT = 90  # seconds; twice a task's own turn (45): the transaction rolls back and the log says where it was
 CELERY_TASK_TIME_LIMIT = 120  # seconds; for what does not even listen to that: the child is killed, and the next tick goes on
 # A worker takes what it can begin at once; what waits, waits for whoever is free first. Not by a prefetch count of one for each child:
-# that counts messages without an acknowledgement, and one that a frozen broker did not take would count for ever.
+# that counts what has not been acknowledged, and what a frozen broker did not confirm in time would count for ever.
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 0  # no count
 CELERY_WORKER_CONSUMER = "convalloc.consumer:Consumer"  # outlives a broker that dies while a message is in hand
