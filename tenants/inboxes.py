@@ -24,7 +24,7 @@ def change(inbox_id: int, **wished: Any) -> Inbox:
     """
     inbox = Inbox.objects.select_for_update(no_key=True).filter(pk=inbox_id).first()
     if inbox is None:
-        raise Missing(what="Inbox")
+        raise Missing(what="Inbox", sought=[inbox_id])
     before = {name: getattr(inbox, name) for name in FACTS if getattr(inbox, name) != wished.get(name, getattr(inbox, name))}
     if not before:
         return inbox
