@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 
 from convalloc import security
+from convalloc.api.fields import BIGGEST_ID
 from convalloc.errors import DomainError, Kind, Missing
 from operators.api.permissions import operation_of
 from operators.errors import PlatformAccount
@@ -26,7 +27,7 @@ TENANT_OF = {
 def tell(door: Any, refusal: Exception) -> None:
     """Note a refusal that follows from who asks; any other passes."""
     if isinstance(refusal, Missing) and refusal.what in TENANT_OF:
-        for id_ in refusal.sought:
+        for id_ in (id_ for id_ in refusal.sought if id_ <= BIGGEST_ID):
             _tell_of_anothers(door, refusal.what, id_)
     elif isinstance(refusal, PlatformAccount):  # refused before the door knew them
         security.tell("authz_fail", code=refusal.code, operation=operation_of(door))

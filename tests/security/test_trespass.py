@@ -84,6 +84,13 @@ def test_a_key_without_the_scope_is_noted_and_named_but_not_shown(cast: Cast, ap
     assert text.rpartition("_")[2] not in caplog.text
 
 
+@pytest.mark.parametrize("path", ["status", "stats", "inboxes", "capacity", "presence", "heartbeat"])
+def test_an_id_too_big_for_any_row_is_looked_up_nowhere(cast: Cast, api: type[Api], caplog: pytest.LogCaptureFixture, path: str) -> None:
+    answer = api(cast.ada).call("POST" if path == "heartbeat" else "GET", f"/operators/{2**63}/{path}")
+
+    assert (answer.status, noted(caplog)) == (404, [])
+
+
 def test_an_account_of_the_platform_is_noted(db: None, api: type[Api], caplog: pytest.LogCaptureFixture) -> None:
     superuser = Operator.objects.create_superuser("root@platform.example", None, role=Role.ADMIN)
 
