@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.test import Client
 
 from operators import api_keys
 from operators.api.permissions import MATRIX, Reach
@@ -108,3 +109,14 @@ def test_the_note_of_a_recalculation_refused_stands_in_no_transaction(
 
     assert witness.said(answer) == witness.role_too_low("ADMIN")
     assert noted(caplog) == [by(cast.mia, "recalculation-update-priorities", code="role_too_low")]
+
+
+def test_a_page_of_the_console_that_ones_role_does_not_open_is_noted(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
+    browser = Client()
+    with isolation.act_as(cast.tenant.pk):
+        browser.force_login(cast.mia, backend="operators.console.ConsoleBackend")
+
+    statuses = [browser.get(f"/admin/tenants/inbox/{page}").status_code for page in ("", "add/")]
+
+    assert statuses == [200, 403]
+    assert noted(caplog) == [by(cast.mia, "admin:tenants_inbox_add", code="console")]
