@@ -4,6 +4,7 @@ It knows no route: what is added to the product is walked from then on. A place 
 in the query or the body whose name ends in `_id` or that the caller's own ids are known for.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -15,6 +16,7 @@ import httpx
 PREFIX = "/api/v1"
 VERBS = ("get", "post", "put", "patch", "delete")
 THREADS = 4
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question would bury the figure
 # The table of what an id names, by the field's name or the path's first word. What is not here is tried with every id.
 TABLE = {
     "conversation_id": "conversations",

@@ -103,6 +103,15 @@ def ask(api: Api, path: str, death: Dying | None) -> Answer | None:
 
 def rows_without_a_tenant() -> int:
     """What SQL sees on the session of the requests, when nobody has said whose it is."""
+    return seen_by_django()[0]
+
+
+SEEN = "SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM operators) + (SELECT count(*) FROM tenants), pg_backend_pid()"
+
+
+def seen_by_django() -> tuple[int, int]:
+    """The same, and the server's process that it was asked of."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM operators) + (SELECT count(*) FROM tenants)")
-        return int(cursor.fetchone()[0])
+        cursor.execute(SEEN)
+        rows, session = cursor.fetchone()
+    return rows, session

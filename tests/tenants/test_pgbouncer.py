@@ -19,7 +19,7 @@ from convalloc.embedded.postgres import as_nobody
 from convalloc.embedded.process import DidNotStart, free_port, launch, stop, tail, tie
 from tenants import isolation
 from tests.servers import PGBOUNCER
-from tests.tenants.alternating import alternate, rows_without_a_tenant, settle
+from tests.tenants.alternating import SEEN, alternate, seen_by_django, settle
 from tests.tenants.test_alternating import for_the_whole_session
 
 CONFIGURATION = """
@@ -72,9 +72,9 @@ def test_behind_pgbouncer_of_a_thousand_alternating_requests_none_sees_another_t
 
     def look() -> int:
         nonlocal shared
-        shared += pooler.execute("SELECT pg_backend_pid()").fetchone() == (session(),)
-        (seen,) = pooler.execute("SELECT count(*) FROM conversations").fetchone() or (1,)
-        return int(seen) + rows_without_a_tenant()
+        (seen, session), (seen_too, session_too) = seen_by_django(), seen_by(pooler)
+        shared += session == session_too
+        return seen + seen_too
 
     ended = alternate(casts, 1000, look)
 
@@ -88,16 +88,11 @@ def test_behind_pgbouncer_a_setting_of_the_session_would_show_them(pooler: psyco
     casts = settle()
     monkeypatch.setattr(isolation, "_tell_postgres", for_the_whole_session)
 
-    def look() -> int:
-        (seen,) = pooler.execute("SELECT count(*) FROM conversations").fetchone() or (0,)
-        return int(seen)
-
     with pytest.raises(AssertionError, match="of a tenant that nobody named"):
-        alternate(casts, 1000, look)
+        alternate(casts, 1000, lambda: seen_by(pooler)[0])
 
 
-def session() -> int:
-    """The server's process that answers Django now."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return int(cursor.fetchone()[0])
+def seen_by(other: psycopg.Connection) -> tuple[int, int]:
+    """What a client sees that never named a tenant, and the server's process that answered."""
+    rows, session = other.execute(SEEN).fetchone() or (1, 0)
+    return rows, session
