@@ -9,7 +9,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test bench hunt model chaos reset lint fmt lock
+.PHONY: help run dev test bench hunt model chaos fuzz reset lint fmt lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -35,6 +35,9 @@ model: $(VENV)/.test  ## twenty rounds of random lives beside the reference (MOD
 
 chaos: $(VENV)/.test  ## two minutes of crashes under load: nothing lost, doubled, contradicted (CHAOS_SECONDS=600 CHAOS_SEED=7: others)
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} $(PY) -m pytest tests/faults/test_chaos.py -rP $(ARGS)
+
+fuzz: $(VENV)/.test  ## questions made out of the OpenAPI document, good and bad, for three roles (FUZZ_EXAMPLES=500 FUZZ_SEED=7: others)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PY) -m pytest tests/security/test_fuzz.py -rP $(ARGS)
 
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded

@@ -3,7 +3,7 @@
 No HTTP here. `convalloc.api.answers` turns a kind into a status.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -43,6 +43,11 @@ class Missing(DomainError):
 
     kind = Kind.MISSING
     code = "not_found"
+
+    def __init__(self, *, what: str, sought: Iterable[int] = ()) -> None:
+        super().__init__(what=what)
+        self.what = what
+        self.sought = tuple(sought)  # ids, for whoever watches: no caller learns more than that one of them is not there
 
 
 class Forbidden(DomainError):

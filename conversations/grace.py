@@ -99,7 +99,7 @@ def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversat
 def _find(period_id: int) -> GracePeriod:
     row = GracePeriod.objects.filter(pk=period_id).first()
     if row is None:
-        raise Missing(what="Grace period")
+        raise Missing(what="Grace period", sought=[period_id])
     return row
 
 

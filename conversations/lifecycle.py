@@ -130,7 +130,7 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
     conversation = queue.lock(conversation_id)
     inbox = Inbox.objects.filter(pk=inbox_id).first()
     if inbox is None:
-        raise Missing(what="Inbox")
+        raise Missing(what="Inbox", sought=[inbox_id])
     onwards = step("move", conversation)
     if conversation.inbox_id == inbox_id:
         return conversation, []

@@ -141,7 +141,7 @@ def lock(conversation_id: int) -> Conversation:
     """The conversation, locked, as it is now. Raises Missing."""
     row = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation_id).first()
     if row is None:
-        raise Missing(what="Conversation")
+        raise Missing(what="Conversation", sought=[conversation_id])
     return row
 
 
@@ -162,7 +162,7 @@ def find(conversation_id: int) -> Conversation:
     """The conversation, not locked: for looking at. Raises Missing."""
     row = Conversation.objects.filter(pk=conversation_id).first()
     if row is None:
-        raise Missing(what="Conversation")
+        raise Missing(what="Conversation", sought=[conversation_id])
     return row
 
 

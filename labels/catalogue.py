@@ -21,7 +21,7 @@ def find(label_id: int) -> Label:
     """A label of the bound tenant. Raises Missing."""
     label = Label.objects.filter(pk=label_id).first()
     if label is None:
-        raise Missing(what="Label")
+        raise Missing(what="Label", sought=[label_id])
     return label
 
 
@@ -29,7 +29,7 @@ def lock(label_id: int) -> Label:
     """A label of the bound tenant, locked, as it is now. It comes after conversations in the order of locks. Raises Missing."""
     label = Label.objects.select_for_update(no_key=True).filter(pk=label_id).first()
     if label is None:
-        raise Missing(what="Label")
+        raise Missing(what="Label", sought=[label_id])
     return label
 
 

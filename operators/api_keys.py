@@ -52,7 +52,7 @@ def revoke(key_id: int) -> ApiKey:
     """It opens nothing from now on. Repeating it changes nothing. Raises Missing."""
     key = ApiKey.objects.select_for_update(no_key=True).filter(pk=key_id).first()
     if key is None:
-        raise Missing(what="API key")
+        raise Missing(what="API key", sought=[key_id])
     if key.revoked_at is None:
         key.revoked_at = clock.now()
         key.save(update_fields=["revoked_at"])

@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from convalloc import clock
+from convalloc import clock, security
 from convalloc.api import rates
 from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
@@ -160,6 +160,9 @@ class ActAsSignedIn:
                 isolation.enter(request.user.tenant_id)
             with eventlog.caused_by(actor_id, current_request_id()):
                 response = self.get_response(request)
+            if response.status_code == 403 and isinstance(request.user, Operator):
+                who = {"operator_id": request.user.pk, "tenant_id": request.user.tenant_id}
+                security.tell("authz_fail", code="console", **who, operation=getattr(request.resolver_match, "view_name", None))
             if response.status_code >= 400:
                 transaction.set_rollback(True)
         return response

@@ -86,7 +86,7 @@ def _seats_at(operator_id: int, inbox_ids: Iterable[int]) -> list[Subscription]:
     seats = list(Subscription.objects.filter(operator_id=operator_id, inbox_id__in=wanted).order_by("inbox_id"))
     if elsewhere := wanted - {seat.inbox_id for seat in seats}:
         known = Inbox.objects.filter(pk__in=elsewhere).count() == len(elsewhere)
-        raise NotSubscribed if known else Missing(what="Inbox")
+        raise NotSubscribed if known else Missing(what="Inbox", sought=elsewhere)
     return seats
 
 
@@ -104,7 +104,7 @@ def visible_inbox(operator: Operator, inbox_id: int) -> Inbox:
     """One inbox. Raises Missing, and NotYourInbox where the operator does not answer."""
     inbox = Inbox.objects.filter(pk=inbox_id).first()
     if inbox is None:
-        raise Missing(what="Inbox")
+        raise Missing(what="Inbox", sought=[inbox_id])
     if not operator.is_manager and not answers_at(operator.pk, inbox_id):
         raise NotYourInbox
     return inbox

@@ -61,7 +61,7 @@ def renew(operator_id: int) -> Lease:
         return Lease(*renewed[0])
     found = _ask(LOOK, operator_id=operator_id)
     if not found:
-        raise Missing(what="Operator")
+        raise Missing(what="Operator", sought=[operator_id])
     id_, status, expires_at, reason, since = found[0]
     if status == Status.OFFLINE:
         raise OperatorOffline(operator_id=id_, reason=reason, since=clock.instant(since))

@@ -34,7 +34,7 @@ def lock(operator_id: int) -> OperatorStatus:
     """
     row = OperatorStatus.objects.select_for_update(no_key=True).filter(operator_id=operator_id).first()
     if row is None:
-        raise Missing(what="Operator")
+        raise Missing(what="Operator", sought=[operator_id])
     row.operator = Operator.objects.select_related("tenant").get(pk=operator_id)
     return row
 
@@ -80,7 +80,7 @@ def find(operator_id: int) -> Operator:
     """An operator of the bound tenant. Raises Missing."""
     operator: Operator | None = Operator.objects.filter(pk=operator_id).first()
     if operator is None:
-        raise Missing(what="Operator")
+        raise Missing(what="Operator", sought=[operator_id])
     return operator
 
 
@@ -88,5 +88,5 @@ def status_of(operator_id: int) -> OperatorStatus:
     """An operator's status, not locked: for looking at. Raises Missing."""
     row = OperatorStatus.objects.filter(operator_id=operator_id).first()
     if row is None:
-        raise Missing(what="Operator")
+        raise Missing(what="Operator", sought=[operator_id])
     return row

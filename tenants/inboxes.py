@@ -29,7 +29,7 @@ def change(inbox_id: int, **wished: Any) -> Inbox:
     """
     inbox = Inbox.objects.select_for_update(no_key=True).filter(pk=inbox_id).first()
     if inbox is None:
-        raise Missing(what="Inbox")
+        raise Missing(what="Inbox", sought=[inbox_id])
     if wished.get("phone_number", inbox.phone_number) != inbox.phone_number:  # an old spelling may stay
         wished["phone_number"] = _number(wished["phone_number"])
     before = {name: getattr(inbox, name) for name in FACTS if getattr(inbox, name) != wished.get(name, getattr(inbox, name))}

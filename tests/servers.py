@@ -18,6 +18,22 @@ import pytest
 from convalloc.embedded.postgres import Postgres
 from convalloc.embedded.valkey import Valkey
 
+# Debian's package; no wheel has it. Where it is absent its tests are not collected, and the last lines of the run say so.
+PGBOUNCER = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+BEHIND_PGBOUNCER = "test_pgbouncer.py"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what needs a program that is not here."""
+    return True if PGBOUNCER is None and collection_path.name == BEHIND_PGBOUNCER else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if PGBOUNCER is None:
+        terminalreporter.section("left out", sep="=", yellow=True)
+        terminalreporter.line(f"{BEHIND_PGBOUNCER}: PgBouncer is not on this machine (Debian, Ubuntu: apt-get install pgbouncer)")
+
 
 # A wrapper, because it has to be ahead of pytest-django's hook (tryfirst as well), which reads the settings.
 @pytest.hookimpl(wrapper=True)

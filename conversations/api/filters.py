@@ -61,5 +61,5 @@ def chosen(request: Request) -> dict[str, Any]:
     filters = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
     for name, (model, word) in NAMED_BY.items():
         if name in filters and not model.objects.filter(pk=filters[name]).exists():
-            raise Missing(what=word)
+            raise Missing(what=word, sought=[filters[name]])
     return filters

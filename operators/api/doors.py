@@ -17,6 +17,7 @@ from convalloc.api.schema import noted
 from convalloc.errors import DomainError
 from convalloc.limits import Standing
 from operators import presence
+from operators.api import trespass
 from operators.api.authentication import Credential
 from operators.api.permissions import operation_of, refusals_of, refuse_for_others, who_may
 from operators.models import Operator
@@ -43,6 +44,11 @@ class TenantDoor(ViewSet):
         self.standings = rates.count(rates.of_caller(self.caller.pk, self.caller.tenant_id, self.credential.api_key_id))
         if str(request.method).lower() in self.action_map:  # else it is refused next
             refuse_unknown(request.query_params, noted(self, str(request.method)).query)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """DRF's; whoever watches hears of it first, while the tenant is bound."""
+        trespass.tell(self, exc)
+        return super().handle_exception(exc)
 
     def who(self) -> str:
         """For the OpenAPI schema: who may do this."""

@@ -18,7 +18,7 @@ def made() -> list[tuple[Any, ...]]:
     with connections["owner"].cursor() as cursor:
         cursor.execute(
             "SELECT proname FROM pg_proc WHERE proname = 'inbox_of_phone'"
-            " UNION ALL SELECT policyname FROM pg_policies WHERE tablename = 'inboxes' AND policyname <> 'tenant_wall'"
+            " UNION ALL SELECT policyname FROM pg_policies WHERE tablename = 'inboxes' AND starts_with(policyname, 'inbox_of_phone')"
         )
         return list(cursor.fetchall())
 

@@ -1,0 +1,48 @@
+"""Security events for what a caller may not have: a 403, and a 404 for what is another tenant's.
+
+The caller hears nothing of it: another tenant's id and one that nobody has cost the same questions and answer the same.
+"""
+
+from typing import Any
+
+from django.db import connection
+
+from convalloc import security
+from convalloc.api.fields import BIGGEST_ID
+from convalloc.errors import DomainError, Kind, Missing
+from operators.api.permissions import operation_of
+from operators.errors import PlatformAccount
+
+# Narrow functions of the database: an id's tenant, and nothing else of it.
+TENANT_OF = {
+    "API key": "tenant_of_api_key",
+    "Conversation": "tenant_of_conversation",
+    "Grace period": "tenant_of_grace_period",
+    "Inbox": "tenant_of_inbox",
+    "Label": "tenant_of_label",
+    "Operator": "tenant_of_operator",
+}
+
+
+def tell(door: Any, refusal: Exception) -> None:
+    """Note a refusal that follows from who asks; any other passes."""
+    if isinstance(refusal, Missing) and refusal.what in TENANT_OF:
+        for id_ in (id_ for id_ in refusal.sought if id_ <= BIGGEST_ID):
+            _tell_of_anothers(door, refusal.what, id_)
+    elif isinstance(refusal, PlatformAccount):  # refused before the door knew them
+        security.tell("authz_fail", code=refusal.code, operation=operation_of(door))
+    elif isinstance(refusal, DomainError) and refusal.kind is Kind.FORBIDDEN:
+        security.tell("authz_fail", code=refusal.code, **_who(door))
+
+
+def _tell_of_anothers(door: Any, what: str, id_: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {TENANT_OF[what]}(%s)", [id_])
+        (owner,) = cursor.fetchone()
+    if owner not in (None, door.caller.tenant_id):
+        security.tell("authz_fail", code="another_tenants", what=what.replace(" ", "_").lower(), id=id_, of_tenant_id=owner, **_who(door))
+
+
+def _who(door: Any) -> dict[str, Any]:
+    key = door.credential.api_key_id
+    return {"operator_id": door.caller.pk, "tenant_id": door.caller.tenant_id, "api_key_id": key, "operation": operation_of(door)}
