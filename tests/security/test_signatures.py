@@ -120,7 +120,7 @@ def test_the_scopes_and_the_role_of_the_key_bound_who_signs(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("end", ["secret dropped", "key revoked", "key expired", "account closed"])
-def test_what_has_ended_signs_nothing(cast: Cast, api: type[Api], end: str) -> None:
+def test_what_has_ended_signs_nothing(cast: Cast, api: type[Api], end: str, caplog: pytest.LogCaptureFixture) -> None:
     caller = program(cast)
     assert check(caller.headers(b"{}")).status == 200
 
@@ -137,6 +137,7 @@ def test_what_has_ended_signs_nothing(cast: Cast, api: type[Api], end: str) -> N
 
     refused = witness.UNKNOWN_CALLER if end == "account closed" else invalid(OF_THE_KEY)
     assert witness.said(check(caller.headers(b"{}"))) == refused
+    assert "checks nothing" not in caplog.text  # nobody tried to open what was forgotten
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
