@@ -21,6 +21,7 @@ from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, sign_in_guard, staff
+from operators.errors import WrongCredentials
 from operators.models import Operator
 from operators.sign_in_guard import SignInClosed
 from tenants import eventlog, isolation
@@ -32,10 +33,6 @@ REFUSED: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-class _Wrong(Exception):
-    """The password was wrong: the try counts."""
-
-
 class ConsoleBackend(BaseBackend):
     """Email and password. Nothing stays bound: the tenant is entered once it is settled who is signed in."""
 
@@ -44,10 +41,10 @@ class ConsoleBackend(BaseBackend):
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart."""
         address = rates.address_of(request) if request is not None else "the machine itself"
-        with suppress(_Wrong), sign_in_guard.one_try(username or "", address):
+        with suppress(WrongCredentials), sign_in_guard.one_try(username or "", address):
             if account := accounts.prove(username or "", password or ""):
                 return account
-            raise _Wrong
+            raise WrongCredentials
         return None
 
     def get_user(self, user_id: int) -> Operator | None:

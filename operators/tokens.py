@@ -65,7 +65,7 @@ def _verified(token: str) -> dict[str, Any]:
         raise UnknownCaller
     header = jwt.get_unverified_header(token)
     key = signing_keys.public(header["kid"]) if isinstance(header.get("kid"), str) else None
-    if key is None or header.get("typ") != TYPE or "crit" in header:
+    if key is None or header.get("typ") != TYPE:
         raise UnknownCaller
     verified: dict[str, Any] = jwt.decode(
         token,

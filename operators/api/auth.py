@@ -1,6 +1,5 @@
 """/auth: signing in, going on, signing out. Open to anyone: who calls is what is found out here."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from convalloc import clock
 from convalloc.api import rates
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import success
@@ -124,11 +122,7 @@ def _spell(granted: Granted) -> dict[str, Any]:
         "token_type": "Bearer",
         "expires_in": settings.ACCESS_TOKEN_SECONDS,
         "refresh_token": granted.refresh_token,
-        "refresh_expires_in": _seconds_until(granted.refresh_until),
+        "refresh_expires_in": granted.refresh_seconds,
         "operator_id": granted.session.operator_id,
         "tenant_id": granted.session.tenant_id,
     }
-
-
-def _seconds_until(end: datetime) -> int:
-    return max(0, int((end - clock.now()).total_seconds()))

@@ -48,7 +48,7 @@ def allocate(ground: Ground, full: str, size: Size, report: Report) -> None:
                 names[0]: lambda: _turn(ground, at_long, _allocations(size), size, requests=size.round),
                 names[1]: from_short,
                 "bare view, signed in": lambda: _turn(ground, at_long, _gets("/bare/signed-in", size), size),
-                "bare view, open to anyone": lambda: _turn(ground, at_long, _gets("/api/v1/health/live", size), size),
+                "bare view, open to anyone": lambda: _turn(ground, at_long, _gets("/api/v1/health", size), size),
             },
             size.rounds,
             report,

@@ -12,7 +12,7 @@ from conversations import expiry, labelling, silence
 from tenants import isolation
 from tests.conftest import Api, Cast, assemble
 from tests.contract import witness
-from tests.contract.routes import CONVERSATION, INBOX, LABEL, ROUTES, Route, call, operations, stage
+from tests.contract.routes import CONVERSATION, INBOX, LABEL, OPEN_TO_POST, ROUTES, Route, call, operations, stage
 from tests.contract.ways import WAYS, Question, Way, absent, at_work
 from tests.conversations import invariants
 from tests.conversations.test_grace import minutes_pass
@@ -83,6 +83,7 @@ ASKED = [(route, "refused") for route in WRITES] + [
 
 def test_every_write_of_the_api_is_among_them() -> None:
     written = {(route.operation, route.method) for route in WRITES} | {(SEARCH, "POST"), (UPDATE_PRIORITIES, "POST")}
+    written |= {(open_to_anyone, "POST") for open_to_anyone in OPEN_TO_POST}  # among WAYS
 
     assert written == {(operation, method) for operation, method, _ in operations() if method != "GET"}
 

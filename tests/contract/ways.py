@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conversations import grace, labelling
-from operators import desk
+from operators import desk, sessions, staff
 from operators.models import Operator, Status
 from tenants import isolation
 from tests.conftest import Cast
@@ -12,6 +12,7 @@ from tests.contract.witness import held, kept, subscribe
 
 Question = tuple[str, str, Any]  # method, path and body
 Way = Callable[[Cast], Question]
+PASSWORD = "correct horse battery"
 FORCED = {"force": True, "reason": "nobody else speaks Frisian"}
 
 
@@ -147,7 +148,27 @@ def retire_a_word_that_is_worn(cast: Cast) -> Question:
     return "DELETE", f"/labels/{label.pk}", None
 
 
+def sign_in(cast: Cast) -> Question:
+    with isolation.act_as(cast.tenant.pk):
+        email = staff.set_password(cast.olga.pk, PASSWORD).email
+    return "POST", "/auth/token", {"email": email, "password": PASSWORD}
+
+
+def go_on(cast: Cast) -> Question:
+    _, _, credentials = sign_in(cast)
+    granted = sessions.begin(credentials["email"], PASSWORD, "203.0.113.7")
+    return "POST", "/auth/refresh", {"refresh_token": granted.refresh_token}
+
+
+def sign_out(cast: Cast) -> Question:
+    _, _, held_token = go_on(cast)
+    return "POST", "/auth/logout", held_token
+
+
 WAYS: tuple[Way, ...] = (
+    sign_in,
+    go_on,
+    sign_out,
     leave_work_behind,
     leave_work_to_the_queue,
     leave_it_to_the_queue_after_all,

@@ -56,7 +56,7 @@ def test_lost_at_its_commit_nobody_knows_and_the_answer_says_so(
 def test_control_without_a_look_at_what_was_lost_a_done_act_is_told_as_not_done(
     cast: Cast, api: type[Api], cable: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "_was_cut_off", lambda problem: False)
+    monkeypatch.setattr(isolation, "was_cut_off", lambda problem: False)
     row = cast.conversation()
     cable.arm(b"COMMIT", delivered=True)
 

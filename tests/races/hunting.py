@@ -17,7 +17,7 @@ from conversations.states import State
 from operators.models import Operator, Status
 from tenants import isolation
 from tests.conftest import Answer, assemble
-from tests.contract.routes import CONVERSATION, GRACE, INBOX, LABEL, OPERATOR, ROUTES, Route, call
+from tests.contract.routes import API_KEY, CONVERSATION, GRACE, INBOX, LABEL, OPERATOR, ROUTES, Route, call
 from tests.races.crowd import PATIENCE_SECONDS
 from tests.races.over_http import Caller, callers, released, served
 from tests.races.test_acts import deadlocks
@@ -70,7 +70,7 @@ class Hunt:
         self.cast, self.enough = assemble(), enough
         self.people = [self.cast.olga, self.cast.otto, self.cast.operator(inboxes=[self.cast.sales]), self.cast.mia, self.cast.ada]
         self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(rows)]
-        self.graces = [1]
+        self.graces, self.keys = [1], [1]
         self.labels = [self.cast.label(name=f"word {n}").pk for n in range(WORDS)]
         self.answers: Counter[tuple[str, str]] = Counter()
         self.problems: list[Exception] = []
@@ -116,6 +116,7 @@ class Hunt:
             INBOX: inbox.pk,
             LABEL: luck.choice(self.labels or [1]),
             GRACE: luck.choice(self.graces),
+            API_KEY: luck.choice(self.keys),
         }
 
     def somebody(self, operation: str, luck: random.Random) -> Operator:
@@ -123,6 +124,8 @@ class Hunt:
         managers: list[Operator] = [self.cast.mia, self.cast.ada]
         likely = {
             "tenant-change": [self.cast.ada],
+            "api-key-create": [self.cast.ada],
+            "api-key-destroy": [self.cast.ada],
             "recalculation-update-priorities": [self.cast.ada],
             "conversation-release": self.people[:HOT],
             "presence-heartbeat": self.people[:HOT],
@@ -135,6 +138,8 @@ class Hunt:
         self.answers[route.operation, f"{answer.status} {answer.body.get('code', '')}".strip()] += 1
         if route.operation == "label-create" and answer.status == 201:
             self.labels.append(answer.data["id"])
+        if route.operation == "api-key-create" and answer.status == 201:
+            self.keys.append(answer.data["id"])
         if route.operation == "label-destroy" and answer.status == 200:
             self.labels.remove(int(path.rpartition("/")[2]))
 

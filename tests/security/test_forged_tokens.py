@@ -170,6 +170,14 @@ def test_a_token_of_one_tenant_names_nobody_in_another(cast: Cast, neighbours: C
     assert [witness.said(answer) for answer in answers] == [witness.UNKNOWN_CALLER] * 2
 
 
+def test_a_session_of_one_operator_is_nobody_elses(cast: Cast, api: type[Api]) -> None:
+    mint = Mint(cast)
+
+    answer = ask(api, mint.sign(mint.ours, sub=str(cast.otto.pk)))
+
+    assert witness.said(answer) == witness.UNKNOWN_CALLER
+
+
 @pytest.mark.parametrize("scheme", ["Basic", "bearerish", "Bearer,Bearer", ""])
 def test_another_scheme_is_a_401_even_beside_a_header_that_would_do(cast: Cast, api: type[Api], scheme: str) -> None:
     caller = api(cast.olga)
