@@ -22,8 +22,9 @@ DEADLINES, RANKING = "deadlines", "ranking"
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (DEADLINES, RANKING)]
 app.conf.task_create_missing_queues = False  # a worker on a queue that nobody fills does not start
 app.conf.task_default_queue = DEADLINES
-app.conf.task_routes = {f"conversations.tasks.{name}": {"queue": RANKING} for name in ("keep_ranks", "rank_anew")}
-app.conf.task_routes["operators.tasks.sweep"] = {"queue": RANKING}  # no deadline either
+app.conf.task_routes = {
+    name: {"queue": RANKING} for name in ("conversations.tasks.keep_ranks", "conversations.tasks.rank_anew", "operators.tasks.sweep")
+}
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.

@@ -6,9 +6,7 @@ from operators.api.permissions import MATRIX, Reach, lowest_role
 from operators.models import Role
 from tests.conftest import Api, Cast
 from tests.contract import witness
-from tests.contract.routes import OPEN, OPEN_TO_POST, ROUTES, Route, call, operations, stage
-
-MAKES_A_ROW = {"label-create", "api-key-create", "signing-secret-create"}
+from tests.contract.routes import MAKES_A_ROW, OPEN, OPEN_TO_POST, ROUTES, Route, call, operations, stage
 
 
 def test_every_route_has_a_row_or_is_open_to_anyone() -> None:
