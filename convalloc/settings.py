@@ -295,7 +295,11 @@ CELERY_TASK_ACKS_LATE = True  # every task is idempotent: what a killed worker h
 CELERY_TASK_REJECT_ON_WORKER_LOST = False  # what was too big for one child would kill the next one too; the tick takes up what is left
 CELERY_TASK_SOFT_TIME_LIMIT = 90  # seconds; twice a task's own turn (45): the transaction rolls back and the log says where it was
 CELERY_TASK_TIME_LIMIT = 120  # seconds; for what does not even listen to that: the child is killed, and the next tick goes on
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a worker takes what it can begin at once; what waits, waits for whoever is free first
+# A worker takes what it can begin at once; what waits, waits for whoever is free first. Not by a prefetch count of one for each child:
+# that counts what has not been acknowledged, and what a frozen broker did not confirm in time would count for ever.
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 0  # no count
+CELERY_WORKER_CONSUMER = "convalloc.consumer:Consumer"  # outlives a broker that dies while a message is in hand
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # the broker may come up last
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # and stay away for a weekend (left out, a worker ends after 100 attempts)

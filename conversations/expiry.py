@@ -5,11 +5,14 @@ and of the conversations, and then looks again: whoever returned before, keeps t
 statement for a whole round, because after an outage much is due at once.
 """
 
+import logging
 import math
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from conversations import lifecycle, queue, states
 from conversations.models import GracePeriod
@@ -18,14 +21,17 @@ from operators.models import Status
 from tenants import eventlog, isolation, rounds
 from tenants.models import Tenant
 
+log = logging.getLogger(__name__)
+
 (EXPIRE,) = (move for move in states.TRANSITIONS if move.act == "expire")
 EndReason = GracePeriod.EndReason
 ROUND = 500  # periods of one transaction: its locks last for a fraction of a second
+PATIENCE = 3  # how many rows of a tenant somebody may keep locked, until the rest of those is left as well
 SUSPECTS = """
-    SELECT array_agg(id), array_agg(DISTINCT operator_id), array_agg(DISTINCT conversation_id) FROM (
-        SELECT g.id, g.operator_id, g.conversation_id FROM grace_period_assignments g
-         WHERE g.tenant_id = %(tenant_id)s AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
-         ORDER BY g.expires_at, g.id LIMIT %(limit)s) due
+    SELECT g.id, g.operator_id, g.conversation_id, g.expires_at FROM grace_period_assignments g
+     WHERE g.tenant_id = %(tenant_id)s AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
+       AND (g.expires_at, g.id) > (%(after_time)s::timestamptz, %(after_id)s)
+     ORDER BY g.expires_at, g.id LIMIT %(limit)s
 """
 # Under the locks, in a snapshot younger than the wait for them.
 RELEASE = f"""
@@ -98,37 +104,81 @@ class Counts(NamedTuple):
         return Counts(self.released + other.released, self.closed + other.closed, late_seconds)
 
 
+class Suspect(NamedTuple):
+    """A period whose deadline has passed, as it was seen without a lock."""
+
+    id: int
+    operator_id: int
+    conversation_id: int
+    expires_at: datetime
+
+
 def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:
     """Return to the queue what is due, over all tenants, in rounds of at most `limit` rows, a transaction each.
 
     Harmless to call twice, ten times, or at the same time from many workers. No round begins after `until` (of
-    time.monotonic): the next call goes on.
+    time.monotonic): the next call goes on. Raises as `expire_all_of` at the end, when every tenant was visited.
     """
     total = Counts()
 
-    def expire(tenant_id: int) -> None:
+    def visit(tenant_id: int) -> None:
         nonlocal total
-        found = limit
-        while (
-            found >= limit and time.monotonic() < until
-        ):  # not what was done: a neighbour may have been faster with all of this round, and die before the next
-            with isolation.act_as(tenant_id):
-                done, found = expire_round(Tenant.objects.get(pk=tenant_id), limit)
+        for done in expire_all_of(tenant_id, limit, until):
             total += done
 
-    rounds.visit(rounds.with_due_grace(), expire, until)
+    rounds.visit(rounds.with_due_grace(), visit, until)
     return total
 
 
-def expire_round(tenant: Tenant, limit: int) -> tuple[Counts, int]:
-    """What was done about the next `limit` periods that are due, and how many of them there were."""
+def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Iterator[Counts]:
+    """Return to the queue what is due in one tenant; what each round did.
+
+    What somebody is at work on is passed over at first, so that it holds up nothing else, and waited for at the end, one after
+    another. Whose row they do not let go of, is left for the next call; that is raised, so that it is seen.
+    """
+    busy: list[Suspect] = []
+    problems: list[DatabaseError] = []
+    met: list[Suspect] = []
+    while time.monotonic() < until:
+        with isolation.act_as(tenant_id):
+            met = _due(limit, after=met[-1] if met else None)
+            done, passed_over = _expire(met, wait=False)
+        busy += passed_over
+        yield done
+        # Not what was done: a neighbour may have been faster with all of this round, and die before the next.
+        if len(met) < limit:
+            break
+    for suspect in busy:
+        if time.monotonic() >= until or len(problems) >= PATIENCE:
+            break
+        try:
+            with isolation.act_as(tenant_id):
+                done, _ = _expire([suspect], wait=True)
+        except DatabaseError as problem:
+            log.exception("grace period %s is left for the next round", suspect.id)
+            problems.append(problem)
+        else:
+            yield done
+    if problems:
+        raise problems[0]
+
+
+def _due(limit: int, after: Suspect | None) -> list[Suspect]:
+    """The next periods of the bound tenant that are due, the oldest deadline first; not locked."""
+    time_of, id_of = (after.expires_at, after.id) if after else ("-infinity", 0)
     with connection.cursor() as cursor:
-        cursor.execute(SUSPECTS, {"tenant_id": tenant.pk, "limit": limit})
-        periods, operators, conversations = cursor.fetchone()
-        if periods is None:
-            return Counts(), 0
-        presence.hold_many(operators)
-        queue.hold_many(conversations)
-        known = {"tenant_id": tenant.pk, "periods": periods} | queue.placing(tenant) | eventlog.origin()
-        cursor.execute(RELEASE, known)
-        return Counts(*cursor.fetchone()), len(periods)
+        cursor.execute(SUSPECTS, {"tenant_id": isolation.current_tenant_id(), "limit": limit, "after_time": time_of, "after_id": id_of})
+        return [Suspect(*row) for row in cursor.fetchall()]
+
+
+def _expire(suspects: list[Suspect], *, wait: bool) -> tuple[Counts, list[Suspect]]:
+    """End these periods of the bound tenant, as far as they are due under the locks; and those that a neighbour holds."""
+    operators = presence.hold_many({suspect.operator_id for suspect in suspects}, wait=wait)
+    conversations = queue.hold_many({suspect.conversation_id for suspect in suspects if suspect.operator_id in operators}, wait=wait)
+    held = [suspect for suspect in suspects if suspect.operator_id in operators and suspect.conversation_id in conversations]
+    if not held:
+        return Counts(), suspects
+    tenant = Tenant.objects.get(pk=isolation.current_tenant_id())
+    with connection.cursor() as cursor:
+        cursor.execute(RELEASE, queue.placing(tenant) | eventlog.origin() | {"periods": [suspect.id for suspect in held]})
+        return Counts(*cursor.fetchone()), [suspect for suspect in suspects if suspect not in held]

@@ -79,10 +79,7 @@ def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
 
     Raises Missing, GraceEnded.
     """
-    found = _find(period_id)
-    presence.lock(found.operator_id)
-    queue.lock(found.conversation_id)
-    period = _open(period_id)
+    period, _ = _lock_open(period_id)
     return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
 
 
@@ -91,10 +88,7 @@ def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversat
 
     Raises Missing, GraceEnded.
     """
-    found = _find(period_id)
-    presence.lock(found.operator_id)
-    conversation = queue.lock(found.conversation_id)
-    period = _open(period_id)
+    period, conversation = _lock_open(period_id)
     now = clock.now()
     expire = lifecycle.step("expire", conversation)
     requeued = lifecycle.requeue(conversation, expire, tenant, now, cause=reason or lifecycle.END_REASON[expire.act])
@@ -109,12 +103,22 @@ def _find(period_id: int) -> GracePeriod:
     return row
 
 
-def _open(period_id: int) -> GracePeriod:
-    """As it is now, under the locks."""
-    row = _find(period_id)
-    if row.ended_at is not None:
-        raise GraceEnded(end_reason=row.end_reason)
-    return row
+def _lock_open(period_id: int) -> tuple[GracePeriod, Conversation]:
+    """An open period, and the conversation that its operator keeps by it, both as they are under the locks. Raises Missing, GraceEnded.
+
+    It counts as ended, too, where the row is open still but means nothing: its operator is here, or the assignment is over.
+    """
+    found = _find(period_id)
+    status = presence.lock(found.operator_id).status
+    conversation = queue.lock(found.conversation_id)
+    period = _find(period_id)
+    if period.ended_at is not None:
+        raise GraceEnded(end_reason=period.end_reason)
+    if status != Status.OFFLINE:
+        raise GraceEnded(end_reason=EndReason.RETURNED)
+    if not Assignment.objects.filter(pk=period.assignment_id, conversation_id=conversation.pk, ended_at__isnull=True).exists():
+        raise GraceEnded(end_reason=EndReason.ASSIGNMENT_ENDED)
+    return period, conversation
 
 
 def _lock_held(operator_id: int) -> list[Conversation]:

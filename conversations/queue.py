@@ -6,7 +6,7 @@ what a decision rests on is read after the lock. FOR NO KEY UPDATE throughout, b
 need not wait.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -111,7 +111,10 @@ RERANK = f"""
     )
     SELECT count(*), max(id) FROM reranked
 """
-HOLD = "SELECT FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s) ORDER BY c.id FOR NO KEY UPDATE"
+HOLD = """
+    SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s)
+     ORDER BY c.id FOR NO KEY UPDATE {when_locked}
+"""
 WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
 LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
 
@@ -147,10 +150,12 @@ def lock_many(conversation_ids: Iterable[int]) -> list[Conversation]:
     return list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=list(conversation_ids)).order_by("pk"))
 
 
-def hold_many(conversation_ids: Sequence[int]) -> None:
-    """The locks of `lock_many`, for a statement that reads the rows itself."""
+def hold_many(conversation_ids: Iterable[int], *, wait: bool = True) -> set[int]:
+    """The locks of `lock_many`, for a statement that reads the rows itself; whose they are. Without `wait` only those that nobody holds."""
+    statement = HOLD.format(when_locked="" if wait else "SKIP LOCKED")
     with connection.cursor() as cursor:
-        cursor.execute(HOLD, {"tenant_id": isolation.current_tenant_id(), "ids": list(conversation_ids)})
+        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "ids": list(conversation_ids)})
+        return {conversation_id for (conversation_id,) in cursor.fetchall()}
 
 
 def find(conversation_id: int) -> Conversation:

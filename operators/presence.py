@@ -4,7 +4,7 @@ Every lock on an operator is taken here. It is the status row's: whoever hands o
 changes the status, so that no allocation slips past an OFFLINE.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
@@ -21,8 +21,8 @@ LOCK = Statement("""
 """)
 
 HOLD = """
-    SELECT FROM operator_status s
-     WHERE s.tenant_id = %(tenant_id)s AND {whose} ORDER BY s.operator_id FOR NO KEY UPDATE
+    SELECT s.operator_id FROM operator_status s
+     WHERE s.tenant_id = %(tenant_id)s AND {whose} ORDER BY s.operator_id FOR NO KEY UPDATE {when_locked}
 """
 
 
@@ -39,19 +39,23 @@ def lock(operator_id: int) -> OperatorStatus:
     return row
 
 
-def hold_many(operator_ids: Sequence[int]) -> None:
-    """The locks of several operators, taken by ascending operator id, for a statement that reads the rows itself."""
-    _hold("s.operator_id = ANY (%(ids)s)", ids=list(operator_ids))
+def hold_many(operator_ids: Iterable[int], *, wait: bool = True) -> set[int]:
+    """The locks of several operators, taken by ascending operator id, for a statement that reads the rows itself; whose they are.
+
+    Without `wait` only those that nobody holds.
+    """
+    return _hold("s.operator_id = ANY (%(ids)s)", "" if wait else "SKIP LOCKED", ids=list(operator_ids))
 
 
 def hold_everybody() -> None:
     """The locks of all of the tenant's operators, so that no hand-out is under way."""
-    _hold("true")
+    _hold("true", "")
 
 
-def _hold(whose: str, **parameters: Any) -> None:
+def _hold(whose: str, when_locked: str, **parameters: Any) -> set[int]:
     with connection.cursor() as cursor:
-        cursor.execute(HOLD.format(whose=whose), {"tenant_id": isolation.current_tenant_id()} | parameters)
+        cursor.execute(HOLD.format(whose=whose, when_locked=when_locked), {"tenant_id": isolation.current_tenant_id()} | parameters)
+        return {operator_id for (operator_id,) in cursor.fetchall()}
 
 
 def change(operator_id: int, status: Status, *, reason: str = "") -> tuple[OperatorStatus, bool]:

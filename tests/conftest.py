@@ -55,7 +55,7 @@ def empty_the_tables() -> None:
     """What was committed is gone, but for the platform's tenant. Nobody may be in a transaction."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
         owner.execute("SET LOCAL app.tenant_id = '0'")
-        platform = owner.execute("SELECT * FROM tenants").fetchone()
+        platform = owner.execute("SELECT * FROM tenants WHERE id = 0").fetchone()
         assert platform is not None
         owner.execute("TRUNCATE tenants, events, ticks, django_session, django_admin_log CASCADE")
         owner.execute(sql.SQL("INSERT INTO tenants VALUES ({})").format(sql.SQL(", ").join(map(sql.Literal, platform))))

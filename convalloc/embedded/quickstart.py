@@ -89,7 +89,7 @@ class Quickstart:
         """
         (self.folder / "beat").mkdir(exist_ok=True)
         celery = [sys.executable, "-m", "celery", "-A", "convalloc"]
-        quiet = ["--without-gossip", "--without-mingle"]  # they have nothing to say to each other
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # they have nothing to say to each other
         worker = [*tie("KILL"), *celery, "worker", "--pool", "solo", "--loglevel", "INFO", *quiet]
         self._serve("worker", worker, GENTLY)
         self._serve("timekeeper", [*worker, "--queues", "deadlines", "--hostname", "timekeeper@%h"], GENTLY)

@@ -43,7 +43,9 @@ HOLDERS = Invariant(
       FROM (SELECT id, assigned_operator_id FROM conversations WHERE tenant_id = %(tenant_id)s AND state = '{State.ALLOCATED}') c
       FULL JOIN (SELECT id, conversation_id, operator_id FROM assignments WHERE tenant_id = %(tenant_id)s AND ended_at IS NULL) a
         ON a.conversation_id = c.id AND a.operator_id = c.assigned_operator_id
-     WHERE c.id IS NULL OR a.id IS NULL""",
+     WHERE c.id IS NULL OR a.id IS NULL
+     UNION SELECT conversation_id FROM assignments WHERE tenant_id = %(tenant_id)s AND ended_at IS NULL
+            GROUP BY conversation_id HAVING count(*) > 1""",
     advice="Read their events in the console. What is ALLOCATED can be put back into the queue there (deallocate). An assignment that is"
     " open on anything else keeps it from being handed out: set its ended_at and end_reason by hand, and report a bug.",
 )

@@ -86,7 +86,7 @@ NEEDED_BY: dict[str, Act] = {
     "assignment_by_conversation": lambda cast, row: list(
         Assignment.objects.filter(conversation_id=row.pk).order_by(AssignmentPage.ordering[0])
     ),
-    "grace_due": lambda cast, row: expiry.expire_round(cast.tenant, 100),
+    "grace_due": lambda cast, row: list(expiry.expire_all_of(cast.tenant.pk, 100)),
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "presence_by_operator": lambda cast, row: timesheet.of(cast.otto.pk, timesheet.window(None, None, clock.now()), 20),
     "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),

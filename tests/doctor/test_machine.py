@@ -15,11 +15,12 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from convalloc.celery import app
-from conversations import tasks
-from conversations.doctor import machine
+from conversations import allocation, tasks
+from conversations.doctor import examination, machine
 from conversations.doctor.findings import Finding, Verdict
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tenant, Tick
+from tests.conftest import assemble
 from tests.conversations.test_tasks import WORKER, running, until
 from tests.servers import as_role, superuser
 
@@ -226,6 +227,26 @@ def test_what_the_database_no_longer_refuses_is_a_failure_that_names_it(broken: 
 
     assert (finding.verdict, finding.message) == (Verdict.FAIL, f"1 constraints or indexes are missing or not valid: {named}")
     assert finding_of("guards").is_fine
+
+
+def test_a_conversation_with_two_assignments_is_told_even_where_both_are_its_holders(committed: None) -> None:
+    cast = assemble()
+    row = cast.conversation()
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.otto.pk, row.pk)
+    as_owner("DROP INDEX one_open_assignment")
+    twice = (
+        "INSERT INTO assignments (tenant_id, conversation_id, operator_id, source, started_at, score_at_start, waited_seconds_at_start)"
+        " SELECT tenant_id, conversation_id, operator_id, source, started_at, 0, 0 FROM assignments"
+    )
+    try:
+        as_owner(f"SET app.tenant_id = '{cast.tenant.pk}'; {twice}")
+        found = {finding.name: finding.tenants for finding in examination.examine([cast.tenant.pk]) if not finding.is_fine}
+    finally:
+        as_owner(f"SET app.tenant_id = '{cast.tenant.pk}'; DELETE FROM assignments")
+        as_owner("CREATE UNIQUE INDEX one_open_assignment ON assignments (tenant_id, conversation_id) WHERE ended_at IS NULL")
+
+    assert found["holders"] == {cast.tenant.pk: (1, [row.pk])}
 
 
 def test_a_migration_that_is_missing_is_a_failure_and_the_data_is_not_looked_at(committed: None) -> None:

@@ -35,14 +35,26 @@ class Slow:
         self.line = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, method: str, path: str, caller: object = "", *, says: int, sends: int, pieces: int = PIECES) -> tuple[int, str]:
-        """Status and code of the answer to a body that is said to have so many bytes, and of which so many are sent."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        caller: object = "",
+        *,
+        says: int,
+        sends: int,
+        pieces: int = PIECES,
+        pause: float = PAUSE_SECONDS,
+        ends: bytes = b"",
+    ) -> tuple[int, str]:
+        """Status and code of the answer to a body that is said to have so many bytes: so many blanks in pieces, and an end."""
         facts = BEHIND_THE_PROXY | {"X-Operator-Id": str(caller), "Content-Type": "application/json", "Content-Length": str(says)}
         head = "".join(f"{name}: {value}\r\n" for name, value in facts.items())
         self.line.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n{head}\r\n".encode())
         for _ in range(pieces if sends else 0):
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
             self.line.sendall(b" " * (sends // pieces))
+        self.line.sendall(ends)
         with closing(HTTPResponse(self.line, method=method)) as response:
             response.begin()
             return response.status, orjson.loads(response.read()).get("code", "")
@@ -92,3 +104,20 @@ def test_control_answered_early_they_lose_the_line(stack: Stack, cast: Cast, siz
 
     with deaf.line, pytest.raises((OSError, HTTPException)):
         deaf.ask("POST", "/conversations/allocate", says=size, sends=size, pieces=LONG)
+
+
+def five_seconds(slow: Slow, cast: Cast) -> tuple[int, str]:
+    """A question whose body takes longer than PostgreSQL lets a session sit idle in a transaction."""
+    question = orjson.dumps({"operator_id": cast.olga.pk})
+    return slow.ask("POST", "/conversations/allocate", cast.olga.pk, says=1000 + len(question), sends=1000, pause=0.5, ends=question)
+
+
+def test_a_body_that_comes_slowly_costs_nobody_their_session(cast: Cast, slow: Slow) -> None:
+    assert five_seconds(slow, cast) == (200, "")
+
+
+def test_control_read_inside_the_transaction_a_slow_body_is_a_503_however_often_it_is_sent(stack: Stack, cast: Cast) -> None:
+    deaf = Slow(stack.start_api("deaf api", "tests.faults.deaf:application"))
+
+    with deaf.line:
+        assert five_seconds(deaf, cast) == (503, "unavailable")

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from convalloc.prepared import Statement
 from conversations import allocation, expiry, grace, lifecycle, queue
@@ -22,7 +23,7 @@ from tenants import isolation
 from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
-from tests.races.crowd import Call, acting, together, until_waiting, waits_or_ends
+from tests.races.crowd import Call, acting, neighbour, together, until_waiting, waits_or_ends
 
 AN_HOUR = timedelta(hours=1)
 
@@ -146,7 +147,7 @@ def test_who_returned_first_keeps_the_work(committed: None) -> None:
 def test_control_without_the_operators_lock_the_clock_takes_the_work_of_who_returned(
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "hold_many", lambda ids: None)
+    monkeypatch.setattr(presence, "hold_many", lambda ids, **_: set(ids))
     cast = assemble()
     (held,) = left_behind(cast)
 
@@ -211,7 +212,7 @@ def test_a_stale_deadline_ends_nothing_but_its_own_assignment(committed: None, e
 def test_control_without_the_conversations_lock_the_clock_takes_it_from_the_new_holder(
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "hold_many", lambda ids: None)
+    monkeypatch.setattr(queue, "hold_many", lambda ids, **_: set(ids))
     cast = assemble()
     (held,) = left_behind(cast)
 
@@ -280,3 +281,114 @@ def test_control_without_the_operators_lock_an_ended_deadline_is_extended(commit
     assert isinstance(outcome, GracePeriod)
     with isolation.act_as(cast.tenant.pk):
         assert Event.objects.filter(kind="grace.extended").exists()
+
+
+# --- a manager's word on a deadline, against the clock and whoever ends the work ------------------
+
+
+def period_of(cast: Cast) -> int:
+    """The one open period."""
+    with isolation.act_as(cast.tenant.pk):
+        return GracePeriod.objects.get(ended_at__isnull=True).pk
+
+
+def test_a_deadline_that_was_put_off_while_the_clock_waited_is_kept(committed: None) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+
+    counts = expire_in_the_middle(cast, lambda: grace.extend(period_of(cast), 30), until_waiting)
+
+    assert counts == expiry.Counts()
+    assert cast.again(held).assigned_operator_id == cast.otto.pk
+
+
+def test_control_without_a_second_look_at_the_deadline_the_clock_takes_what_was_put_off(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_look = "AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()\n    ), batch"
+    assert second_look in expiry.RELEASE
+    monkeypatch.setattr(expiry, "RELEASE", expiry.RELEASE.replace(second_look, "AND g.ended_at IS NULL\n    ), batch"))
+    cast = assemble()
+    left_behind(cast)
+
+    assert expire_in_the_middle(cast, lambda: grace.extend(period_of(cast), 30), until_waiting).released == 1
+
+
+WORDS: dict[str, Callable[[Cast, int], Any]] = {
+    "extend": lambda cast, period: grace.extend(period, 30),
+    "expire now": lambda cast, period: grace.expire_now(period, cast.tenant),
+}
+
+
+def say_in_the_middle(cast: Cast, word: str, act: Callable[[], Any], wait: Callable[[Call], None]) -> Any:
+    """A manager's word while an act is done but not committed; what it came to."""
+    period = period_of(cast)
+    with isolation.act_as(cast.tenant.pk):
+        act()
+        saying = Call(acting(cast.tenant.pk, WORDS[word], cast, period))
+        wait(saying)
+    return saying.done()
+
+
+@pytest.mark.parametrize("end", ["resolved", "reassigned", "returned"])
+@pytest.mark.parametrize("word", WORDS)
+def test_a_managers_word_comes_too_late_for_what_ends_meanwhile(committed: None, word: str, end: str) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+    act = (lambda: returns(cast)) if end == "returned" else (lambda: ENDS[end](cast, held))
+
+    outcome = say_in_the_middle(cast, word, act, until_waiting)
+
+    assert isinstance(outcome, GraceEnded)
+    invariants.assert_all(cast)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_control_without_the_conversations_lock_a_managers_word_does_not_wait_for_a_resolution(
+    committed: None, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    cast = assemble()
+    (held,) = left_behind(cast)
+    period, unlocked_row, locked = period_of(cast), cast.again(held), queue.lock
+
+    with isolation.act_as(cast.tenant.pk):
+        ENDS["resolved"](cast, held)
+        monkeypatch.setattr(queue, "lock", lambda conversation_id: unlocked_row)
+        saying = Call(acting(cast.tenant.pk, WORDS[word], cast, period))
+        waits_or_ends(saying)
+        monkeypatch.setattr(queue, "lock", locked)
+
+    assert not isinstance(saying.done(), GraceEnded)
+
+
+def test_what_somebody_holds_delays_nothing_else_of_the_tenant_and_is_raised_at_the_end(committed: None) -> None:
+    cast = assemble()
+    rows = left_behind(cast, conversations=5)
+    stuck = rows[0]
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM conversations WHERE id = %s FOR UPDATE", [stuck.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            expiry.expire_due(limit=2)
+
+    assert {cast.again(row).state for row in rows[1:]} == {State.QUEUED}
+    assert cast.again(stuck).state == State.ALLOCATED
+    assert expiry.expire_due().released == 1
+
+
+def test_control_where_all_locks_are_waited_for_one_row_holds_up_the_rest(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = queue.hold_many
+    monkeypatch.setattr(queue, "hold_many", lambda ids, **_: patient(ids))
+    cast = assemble()
+    rows = left_behind(cast, conversations=5)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM conversations WHERE id = %s FOR UPDATE", [rows[0].pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            expiry.expire_due()
+
+    assert {cast.again(row).state for row in rows} == {State.ALLOCATED}

@@ -63,7 +63,7 @@ def test_control_without_the_second_look_it_is_lost_all_the_same(committed: None
 
 
 def test_control_a_second_look_without_the_lock_sees_nothing_new(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "hold_many", lambda ids: None)
+    monkeypatch.setattr(presence, "hold_many", lambda ids, **_: set(ids))
     cast = fallen_silent()
 
     counts = lose_in_the_middle(cast, lambda: leases.renew(cast.otto.pk), waits_or_ends)

@@ -103,7 +103,7 @@ def test_two_hundred_who_return_at_the_last_moment_lose_nothing_that_they_were_i
 def test_control_without_the_operators_locks_the_clock_takes_from_who_is_back(
     committed: None, product: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "hold_many", lambda ids: None)
+    monkeypatch.setattr(presence, "hold_many", lambda ids, **_: set(ids))
 
     for _ in range(ROUNDS):
         cast = evening(product)
