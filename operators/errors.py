@@ -41,7 +41,7 @@ class SignatureReplayed(UnknownCaller):
 
 
 class ApiKeyEnded(DomainError):
-    """This API key opens nothing any more: make a new one"""
+    """This API key opens nothing any more: another one is needed"""
 
     code = "api_key_ended"
 

@@ -97,7 +97,7 @@ def test_a_key_that_has_ended_gets_no_secret(cast: Cast, api: type[Api], end: st
     with witness.untouched(cast):
         answer = make(cast, key)
 
-    assert witness.said(answer) == witness.refusal(409, "api_key_ended", "This API key opens nothing any more: make a new one")
+    assert witness.said(answer) == witness.refusal(409, "api_key_ended", "This API key opens nothing any more: another one is needed")
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", ""), ("DELETE", "/{secret}")])
