@@ -240,10 +240,10 @@ def test_a_conversation_with_two_assignments_is_told_even_where_both_are_its_hol
         " SELECT tenant_id, conversation_id, operator_id, source, started_at, 0, 0 FROM assignments"
     )
     try:
-        as_owner(f"SET app.tenant_id = '{cast.tenant.pk}'; {twice}")
+        as_owner(f"BEGIN; SET LOCAL app.tenant_id = '{cast.tenant.pk}'; {twice}; COMMIT")
         found = {finding.name: finding.tenants for finding in examination.examine([cast.tenant.pk]) if not finding.is_fine}
     finally:
-        as_owner(f"SET app.tenant_id = '{cast.tenant.pk}'; DELETE FROM assignments")
+        as_owner(f"BEGIN; SET LOCAL app.tenant_id = '{cast.tenant.pk}'; DELETE FROM assignments; COMMIT")
         as_owner("CREATE UNIQUE INDEX one_open_assignment ON assignments (tenant_id, conversation_id) WHERE ended_at IS NULL")
 
     assert found["holders"] == {cast.tenant.pk: (1, [row.pk])}
