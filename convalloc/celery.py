@@ -22,7 +22,9 @@ DEADLINES, RANKING = "deadlines", "ranking"
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (DEADLINES, RANKING)]
 app.conf.task_create_missing_queues = False  # a worker on a queue that nobody fills does not start
 app.conf.task_default_queue = DEADLINES
-app.conf.task_routes = {f"conversations.tasks.{name}": {"queue": RANKING} for name in ("keep_ranks", "rank_anew")}
+app.conf.task_routes = {
+    name: {"queue": RANKING} for name in ("conversations.tasks.keep_ranks", "conversations.tasks.rank_anew", "operators.tasks.sweep")
+}
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
@@ -31,4 +33,6 @@ app.conf.beat_schedule = {
     "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
     "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": settings.TICK_SECONDS},
+    # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
+    "sweep": {"task": "operators.tasks.sweep", "schedule": 15 * settings.TICK_SECONDS},
 }

@@ -264,7 +264,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
 
 # --- the API ----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["operators.api.authentication.Bearer", "operators.api.authentication.OperatorHeader"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [f"operators.api.authentication.{name}" for name in ("SignedRequest", "Bearer", "OperatorHeader")],
     "DEFAULT_PERMISSION_CLASSES": ["operators.api.permissions.RoleMatrix"],
     "DEFAULT_RENDERER_CLASSES": ["convalloc.api.envelope.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["convalloc.api.envelope.JSONBody"],

@@ -16,6 +16,7 @@ from operators.api import auth
 from operators.api.api_keys import ApiKeys
 from operators.api.me import Me
 from operators.api.presence import Presence
+from operators.api.signing import Signatures, SigningSecrets
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -26,6 +27,8 @@ router.register("grace-periods", GracePeriods, basename="grace-period")
 router.register("operators", Presence, basename="presence")
 router.register("inboxes", Inboxes, basename="inbox")
 router.register("api-keys", ApiKeys, basename="api-key")
+router.register("signing-secrets", SigningSecrets, basename="signing-secret")
+router.register("signatures", Signatures, basename="signature")
 router.register("labels", Labels, basename="label")
 
 api = [

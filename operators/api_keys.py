@@ -50,9 +50,7 @@ def all_of_them() -> QuerySet[ApiKey]:
 
 def revoke(key_id: int) -> ApiKey:
     """It opens nothing from now on. Repeating it changes nothing. Raises Missing."""
-    key = ApiKey.objects.select_for_update(no_key=True).filter(pk=key_id).first()
-    if key is None:
-        raise Missing(what="API key", sought=[key_id])
+    key = lock(key_id)
     if key.revoked_at is None:
         key.revoked_at = clock.now()
         key.save(update_fields=["revoked_at"])
@@ -60,14 +58,33 @@ def revoke(key_id: int) -> ApiKey:
     return key
 
 
+def lock(key_id: int) -> ApiKey:
+    """The key, locked. Raises Missing."""
+    key: ApiKey | None = ApiKey.objects.select_for_update(no_key=True).filter(pk=key_id).first()
+    if key is None:
+        raise Missing(what="API key", sought=[key_id])
+    return key
+
+
 def find(offered: bearers.Bearer) -> ApiKey | None:
     """The key of the bound tenant that was offered, if it opens anything still; notes its use."""
-    key: ApiKey | None = ApiKey.objects.filter(pk=offered.row_id, revoked_at=None, expires_at__gt=clock.now()).first()
+    key = living(offered.row_id)
     if key is None or not bearers.fits(offered, key.digest):
         return None
+    note_use(key)
+    return key
+
+
+def living(key_id: int) -> ApiKey | None:
+    """The key, if it opens anything still."""
+    key: ApiKey | None = ApiKey.objects.filter(pk=key_id, revoked_at=None, expires_at__gt=clock.now()).first()
+    return key
+
+
+def note_use(key: ApiKey) -> None:
+    """Somebody called with it just now."""
     with connection.cursor() as cursor:
         cursor.execute(USED, {"tenant_id": key.tenant_id, "id": key.pk})
-    return key
 
 
 def described(key: ApiKey) -> dict[str, Any]:

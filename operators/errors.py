@@ -28,6 +28,30 @@ class SessionEnded(UnknownCaller):
     code = "session_ended"
 
 
+class SignatureInvalid(UnknownCaller):
+    """The request is not signed as it must be: {reason}"""
+
+    code = "signature_invalid"
+
+
+class SignatureReplayed(UnknownCaller):
+    """This signed message was let in before: whoever tries again signs anew, with the time of then"""
+
+    code = "signature_replayed"
+
+
+class ApiKeyEnded(DomainError):
+    """This API key opens nothing any more: another one is needed"""
+
+    code = "api_key_ended"
+
+
+class EnoughSecrets(DomainError):
+    """This API key has {limit} signing secrets already: drop one first"""
+
+    code = "enough_signing_secrets"
+
+
 class AccountClosed(DomainError):
     """This account is closed: nothing can act as it"""
 

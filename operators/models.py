@@ -262,6 +262,47 @@ class ApiKey(TenantOwned):
         return self.name
 
 
+class SigningSecret(TenantOwned):
+    """What callers of an API key sign with in place of showing it. Several are good at a time, so that they can be changed."""
+
+    api_key = OwnedForeignKey(ApiKey, models.CASCADE)
+    sealed = models.TextField()  # convalloc.vault; nothing, once it was dropped
+    created_by = OwnedForeignKey(Operator)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    dropped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "signing_secrets"
+        constraints = [
+            models.CheckConstraint(
+                name="dropped_secret_is_forgotten",
+                condition=Q(dropped_at__isnull=True) & ~Q(sealed="") | Q(dropped_at__isnull=False) & Q(sealed=""),
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "api_key"], name="live_signing_secrets", condition=Q(dropped_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"{self.api_key_id} from {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+
+class SeenMessage(TenantOwned):
+    """A signed message that was let in: it is not let in again. Kept for as long as its time would let it in."""
+
+    api_key = OwnedForeignKey(ApiKey, models.CASCADE)
+    message_id = models.TextField()
+    signed_at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "seen_messages"
+        constraints = [models.UniqueConstraint(fields=["tenant", "api_key", "message_id", "signed_at"], name="message_once")]
+        indexes = [models.Index(fields=["tenant", "signed_at"], name="seen_message_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} of {self.signed_at:%Y-%m-%d %H:%M:%S}"
+
+
 class SigningKey(TenantOwned):
     """A key that signs access tokens; the platform's. operators.signing_keys says which are believed."""
 

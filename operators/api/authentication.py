@@ -8,6 +8,7 @@ import re
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -15,10 +16,11 @@ from rest_framework.request import Request
 
 from convalloc import prepared
 from convalloc.api.answers import CHALLENGE
+from convalloc.api.envelope import BodyTooLarge
 from convalloc.prepared import Statement
-from operators import api_keys, bearers, tokens
-from operators.errors import PlatformAccount, UnknownCaller
-from operators.models import Operator
+from operators import api_keys, bearers, signatures, tokens
+from operators.errors import PlatformAccount, SignatureInvalid, UnknownCaller
+from operators.models import ApiKey, Operator
 from tenants import isolation
 from tenants.models import Tenant
 
@@ -42,9 +44,34 @@ class Credential(NamedTuple):
     session_id: int | None = None
     api_key_id: int | None = None
     scopes: frozenset[str] | None = None
+    signing_secret_id: int | None = None
 
 
 Caller = tuple[Operator, Credential]
+
+
+class SignedRequest(BaseAuthentication):
+    """Standard Webhooks' three headers, and the name of the API key whose secret signed (operators.signatures)."""
+
+    def authenticate(self, request: Request) -> Caller | None:
+        """The caller; None without a trace of a signature: who begins to sign is believed for nothing else. Raises UnknownCaller (401)."""
+        signed = signatures.read(request.headers)
+        if signed is None:
+            return None
+        if request.method != "POST":
+            raise SignatureInvalid(reason="only a POST can be signed")
+        try:
+            body = request._request.body
+        except RequestDataTooBig as problem:
+            raise BodyTooLarge from problem
+        isolation.enter(signed.tenant_id)
+        accepted = signatures.accept(signed, body)
+        operator, credential = _as_whom(accepted.key)
+        return operator, credential._replace(signing_secret_id=accepted.secret_id)
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 asks for."""
+        return CHALLENGE
 
 
 class Bearer(BaseAuthentication):
@@ -93,6 +120,10 @@ def _by_key(offered: bearers.Bearer) -> Caller:
     key = api_keys.find(offered)
     if key is None:
         raise UnknownCaller
+    return _as_whom(key)
+
+
+def _as_whom(key: ApiKey) -> Caller:
     operator = _bind(OF_ACCOUNT, key.tenant_id, key.operator_id)
     return operator, Credential(api_key_id=key.pk, scopes=frozenset(key.scopes))
 
@@ -132,3 +163,22 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "The access token of POST /auth/token, or an API key."}
+
+
+class SignedRequestScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The headers of a signed POST, all of them together, as the OpenAPI schema says it."""
+
+    target_class = SignedRequest
+    name = ["signedAs", "signedId", "signedAt", "signature"]
+    described = {
+        signatures.KEY: "`sign_as` of POST /signing-secrets.",
+        signatures.ID: "The message's id: without a full stop or a comma, at most 256 characters.",
+        signatures.TIMESTAMP: "When it is signed, in whole seconds since 1970; at most 300 s away from our clock.",
+        signatures.SIGNATURE: "`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; several with a space between.",
+    }
+
+    def get_security_requirement(self, auto_schema: Any) -> Any:
+        return super().get_security_requirement(auto_schema) if auto_schema.method == "POST" else []
+
+    def get_security_definition(self, auto_schema: Any) -> Any:
+        return [{"type": "apiKey", "in": "header", "name": name, "description": told} for name, told in self.described.items()]

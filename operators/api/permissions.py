@@ -12,7 +12,16 @@ from rest_framework.request import Request
 
 from convalloc.errors import DomainError
 from convalloc.limits import RateLimited
-from operators.errors import OthersWork, PlatformAccount, RoleTooLow, ScopeMissing, TokenExpired, UnknownCaller
+from operators.errors import (
+    OthersWork,
+    PlatformAccount,
+    RoleTooLow,
+    ScopeMissing,
+    SignatureInvalid,
+    SignatureReplayed,
+    TokenExpired,
+    UnknownCaller,
+)
 from operators.models import Operator, Role
 
 
@@ -48,6 +57,10 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "api-key-list": ADMINS,
     "api-key-create": ADMINS,
     "api-key-destroy": ADMINS,
+    "signing-secret-list": ADMINS,
+    "signing-secret-create": ADMINS,
+    "signing-secret-destroy": ADMINS,
+    "signature-check": ALL,
     "tenant-retrieve": ALL,
     "tenant-change": ADMINS,
     "operator-list": MANAGERS,
@@ -71,7 +84,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "label-detach": ALL,
 }
 
-# The scopes of API keys: a noun, to read or to write. None of these: for any key (me), or for none (what makes keys).
+# The scopes of API keys: a noun, to read or to write. None of these: for any key (me), or for none (what makes keys and secrets).
 READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet"}
 NOUNS = {
     "conversation": "conversations",
@@ -83,7 +96,7 @@ NOUNS = {
     "presence": "operators",
     "tenant": "settings",
 }
-FOR_ANY_KEY = {"me-retrieve"}
+FOR_ANY_KEY = {"me-retrieve", "signature-check"}
 
 
 def scope_of(operation: str) -> str | None:
@@ -124,7 +137,8 @@ def refusals_of(operation: str) -> tuple[type[DomainError], ...]:
     reaches = {reach(operation, role) for role in Role}
     low = (RoleTooLow,) if Reach.NOBODY in reaches else ()
     others = (OthersWork,) if Reach.OWN in reaches else ()
-    return (UnknownCaller, TokenExpired, PlatformAccount, ScopeMissing, *low, *others, RateLimited)
+    nobody = (UnknownCaller, TokenExpired, SignatureInvalid, SignatureReplayed)
+    return (*nobody, PlatformAccount, ScopeMissing, *low, *others, RateLimited)
 
 
 def refuse_for_others(view: Any, owner_id: int | None) -> None:

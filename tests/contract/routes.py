@@ -7,8 +7,8 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from operators import api_keys
-from operators.models import ApiKey, Operator
+from operators import api_keys, signing_secrets
+from operators.models import ApiKey, Operator, SigningSecret
 from tenants import isolation
 from tests.conftest import Cast
 from tests.contract.witness import held, kept, resolved, subscribe
@@ -23,7 +23,7 @@ class Route:
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} stand for ids
+    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} {signing secret} stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -32,7 +32,8 @@ class Route:
         return self.operation
 
 
-CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY = ("conversation", "operator", "inbox", "label", "grace period", "api key")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE = ("conversation", "operator", "inbox", "label", "grace period")
+API_KEY, SIGNING_SECRET = ("api key", "signing secret")
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -53,6 +54,10 @@ ROUTES = [
     Route("api-key-list", "GET", "/api-keys"),
     Route("api-key-create", "POST", "/api-keys", body={"operator_id": OPERATOR}, extra={"name": "CRM", "scopes": ["labels:read"]}),
     Route("api-key-destroy", "DELETE", "/api-keys/{api key}"),
+    Route("signing-secret-list", "GET", "/signing-secrets"),
+    Route("signing-secret-create", "POST", "/signing-secrets", body={"api_key_id": API_KEY}),
+    Route("signing-secret-destroy", "DELETE", "/signing-secrets/{signing secret}"),
+    Route("signature-check", "POST", "/signatures/check"),
     Route("tenant-retrieve", "GET", "/tenant"),
     Route("tenant-change", "PATCH", "/tenant", extra={"name": "another name"}),
     Route("operator-list", "GET", "/operators"),
@@ -87,6 +92,7 @@ ROUTES = [
     Route("label-attach", "POST", "/labels/attach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
     Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
 ]
+MAKES_A_ROW = {"label-create", "api-key-create", "signing-secret-create"}
 OPEN_TO_POST = {"auth-token": "/auth/token", "auth-refresh": "/auth/refresh", "auth-logout": "/auth/logout"}
 OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
 
@@ -153,10 +159,13 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             cast.conversation(customer_phone_number="+19870000000")
         case "grace-period-extend" | "grace-period-expire-now":
             ids[GRACE] = kept(cast, cast.operator()).pk
-        case "api-key-destroy":
+        case "api-key-destroy" | "signing-secret-create":
             ids[API_KEY] = api_key(cast).pk
+        case "signing-secret-destroy":
+            ids[SIGNING_SECRET] = signing_secret(cast).pk
         case "anything":
-            ids |= {GRACE: kept(cast, cast.operator()).pk, API_KEY: api_key(cast).pk}
+            secret = signing_secret(cast)
+            ids |= {GRACE: kept(cast, cast.operator()).pk, API_KEY: secret.api_key_id, SIGNING_SECRET: secret.pk}
     return ids | {CONVERSATION: cast.conversation().pk}
 
 
@@ -165,6 +174,14 @@ def api_key(cast: Cast) -> ApiKey:
     with isolation.act_as(cast.tenant.pk):
         key, _ = api_keys.make("CRM", acts_as=cast.mia.pk, scopes=["labels:read"], days=1, by=cast.ada)
     return key
+
+
+def signing_secret(cast: Cast) -> SigningSecret:
+    """A secret of such a key."""
+    key = api_key(cast)
+    with isolation.act_as(cast.tenant.pk):
+        secret, _ = signing_secrets.make(key.pk, by=cast.ada)
+    return secret
 
 
 def stage_anything(cast: Cast) -> dict[str, int]:

@@ -13,8 +13,8 @@ from tenants import isolation
 from tests.conftest import Api, Cast
 from tests.contract import witness
 
-SESSION_ONLY = {"api-key-list", "api-key-create", "api-key-destroy"}
-ANY_KEY = {"me-retrieve"}
+SESSION_ONLY = {f"{noun}-{act}" for noun in ("api-key", "signing-secret") for act in ("list", "create", "destroy")}
+ANY_KEY = {"me-retrieve", "signature-check"}
 
 
 def make(cast: Cast, acts_as: Operator | None = None, scopes: list[str] = SCOPES) -> tuple[int, Api]:

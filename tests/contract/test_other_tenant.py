@@ -13,7 +13,11 @@ NO_SUCH_ID = 987_654_321
 
 def positions(route: Route) -> list[str]:
     """Where an id stands in a call of the route: `kind` in the path or the body, `kind?` in the query."""
-    in_path = [kind for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key") if f"{{{kind}}}" in route.path]
+    in_path = [
+        kind
+        for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret")
+        if f"{{{kind}}}" in route.path
+    ]
     return in_path + list(route.body.values()) + [f"{kind}?" for kind in route.query.values()]
 
 
@@ -33,6 +37,8 @@ def test_the_walk_has_an_id_to_try_on_every_route_that_takes_one() -> None:
         "recalculation-update-priorities",
         "me-retrieve",
         "api-key-list",
+        "signing-secret-list",
+        "signature-check",
         "tenant-retrieve",
         "tenant-change",
         "operator-list",

@@ -14,7 +14,7 @@ from conversations import allocation, expiry, grace, lifecycle, queue, statistic
 from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage
 from conversations.models import Assignment, Conversation
-from operators import timesheet
+from operators import signatures, signing_secrets, timesheet
 from tenants import eventlog, isolation
 from tests.conftest import Api, Cast
 from tests.conversations.test_plans import executed, indexes
@@ -41,6 +41,19 @@ PRESENCE = """
     SELECT tenant_id, id, 'AWAY', '', now() - n * interval '10 minutes', now() - (n - 1) * interval '10 minutes'
       FROM operators, generate_series(1, 15000) n WHERE id = %(otto)s
 """
+# Many programs sign, for him.
+SIGNING = """
+    WITH keys AS (
+        INSERT INTO api_keys (tenant_id, name, operator_id, scopes, digest, created_by_id, expires_at)
+        SELECT tenant_id, 'program', id, '[]', '', id, now() FROM operators, generate_series(1, 500) WHERE id = %(otto)s
+        RETURNING tenant_id, id, operator_id
+    ), secrets AS (
+        INSERT INTO signing_secrets (tenant_id, api_key_id, sealed, created_by_id)
+        SELECT tenant_id, id, 'sealed', operator_id FROM keys, generate_series(1, 5)
+    )
+    INSERT INTO seen_messages (tenant_id, api_key_id, message_id, signed_at)
+    SELECT tenant_id, id, n, now() - n * interval '1 minute' FROM keys, generate_series(1, 20) n
+"""
 
 
 @pytest.fixture
@@ -49,6 +62,7 @@ def lived_in(crowd: Crowd) -> Crowd:  # noqa: F811  the fixture
     with isolation.act_as(crowd.cast.tenant.pk), connection.cursor() as cursor:
         cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk})
         cursor.execute(PRESENCE, {"otto": crowd.cast.otto.pk})
+        cursor.execute(SIGNING, {"otto": crowd.cast.otto.pk})
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ANALYZE")
     return crowd
@@ -75,6 +89,8 @@ NEEDED_BY: dict[str, Act] = {
     "grace_due": lambda cast, row: list(expiry.expire_all_of(cast.tenant.pk, 100)),
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "presence_by_operator": lambda cast, row: timesheet.of(cast.otto.pk, timesheet.window(None, None, clock.now()), 20),
+    "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),
+    "seen_message_by_time": lambda cast, row: signatures.sweep(100),
     "event_position": lambda cast, row: eventlog.read(),
     "event_timeline": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
 }

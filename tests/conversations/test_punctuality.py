@@ -72,12 +72,12 @@ def is_kept(cast: Cast, held: object) -> bool:
 
 
 def test_rankings_go_to_their_own_queue_and_what_the_beat_rings_for_to_the_other_but_for_ranks() -> None:
-    routed = {
-        name: app.amqp.router.route({}, f"conversations.tasks.{name}")["queue"].name
-        for name in ("rank_anew", "keep_ranks", "expire_grace_periods", "declare_lost")
-    }
+    queues = {"rank_anew": RANKING, "keep_ranks": RANKING, "expire_grace_periods": DEADLINES, "declare_lost": DEADLINES}
 
-    assert routed == {"rank_anew": RANKING, "keep_ranks": RANKING, "expire_grace_periods": DEADLINES, "declare_lost": DEADLINES}
+    routed = {name: app.amqp.router.route({}, f"conversations.tasks.{name}")["queue"].name for name in queues}
+
+    assert routed == queues
+    assert app.amqp.router.route({}, "operators.tasks.sweep")["queue"].name == RANKING
 
 
 def test_a_deadline_is_kept_while_queues_are_ranked_anew(patient: None, tmp_path: Path) -> None:

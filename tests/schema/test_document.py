@@ -18,6 +18,7 @@ from conversations.api.pages import PageRequest
 from operators.api.permissions import MATRIX
 from tests.schema.answers import faults
 
+SIGNED = {"signedAs": "X-Api-Key-Id", "signedId": "webhook-id", "signedAt": "webhook-timestamp", "signature": "webhook-signature"}
 VERBS = ("get", "post", "put", "patch", "delete")
 ABOUT_ITSELF = {"/api/v1/schema", "/api/v1/docs"}
 
@@ -83,7 +84,8 @@ class TestEachOperation:
         assert openapi()["components"]["schemas"][reference]["additionalProperties"] is False
 
     def test_asks_for_the_caller_unless_it_is_a_probe(self, name: str, told: dict[str, Any]) -> None:
-        asks = told.get("security") == [{"bearer": []}, {"operatorId": []}]
+        ways = [[*SIGNED], ["bearer"], ["operatorId"]] if name.startswith("POST ") else [["bearer"], ["operatorId"]]
+        asks = [list(way) for way in told.get("security", [])] == ways
 
         assert asks == (not OPEN.search(name))
         assert ({"401", "403", "503"} <= told["responses"].keys()) == asks
@@ -107,8 +109,8 @@ def test_says_how_the_caller_is_named() -> None:
     schemes = openapi()["components"]["securitySchemes"]
 
     assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
-    header = schemes["operatorId"]
-    assert (header["type"], header["in"], header["name"]) == ("apiKey", "header", "X-Operator-Id")
+    for name, header in {"operatorId": "X-Operator-Id", **SIGNED}.items():
+        assert (schemes[name]["type"], schemes[name]["in"], schemes[name]["name"]) == ("apiKey", "header", header)
 
 
 # --- the two routes: these tests have no database, so that touching one fails them -----------------

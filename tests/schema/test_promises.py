@@ -11,7 +11,7 @@ from operators import sessions, staff
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Answer, Api, Cast, assemble
-from tests.contract.routes import api_key
+from tests.contract.routes import api_key, signing_secret
 from tests.contract.witness import kept
 from tests.schema.answers import breaks, operation
 
@@ -138,6 +138,10 @@ WORKING = [
     Call("GET", "/api-keys", lambda cast: (api_key(cast) and cast.ada, "/api-keys", None)),
     Call("POST", "/api-keys", lambda cast: (cast.ada, "/api-keys", {"name": "CRM", "operator_id": cast.mia.pk, "scopes": ["labels:read"]})),
     Call("DELETE", "/api-keys/{id}", lambda cast: (cast.ada, f"/api-keys/{api_key(cast).pk}", None)),
+    Call("GET", "/signing-secrets", lambda cast: (signing_secret(cast) and cast.ada, "/signing-secrets", None)),
+    Call("POST", "/signing-secrets", lambda cast: (cast.ada, "/signing-secrets", {"api_key_id": api_key(cast).pk})),
+    Call("DELETE", "/signing-secrets/{id}", lambda cast: (cast.ada, f"/signing-secrets/{signing_secret(cast).pk}", None)),
+    Call("POST", "/signatures/check", lambda cast: (cast.olga, "/signatures/check", None)),
     Call("GET", "/tenant", lambda cast: (cast.olga, "/tenant", None)),
     Call("PATCH", "/tenant", lambda cast: (cast.ada, "/tenant", {"priority_alpha": 0.5, "operator_capacity": 8})),
     Call("GET", "/operators", lambda cast: (cast.mia, "/operators", None)),

@@ -42,7 +42,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        for table in ("ticks", "refresh_tokens", "api_keys", "signing_keys", "totp_devices"):
+        for table in ("ticks", "refresh_tokens", "signing_secrets", "seen_messages", "signing_keys", "totp_devices"):
             insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
@@ -109,6 +109,18 @@ def api_key(cast: Cast) -> Row:
         "digest": "hash",
         "created_by_id": cast.ada.pk,
         "expires_at": timezone.now(),
+    }
+
+
+def signing_secret(cast: Cast) -> Row:
+    return {"api_key_id": insert("api_keys", specimen("api_keys", cast)), "sealed": "sealed", "created_by_id": cast.ada.pk}
+
+
+def seen_message(cast: Cast) -> Row:
+    return {
+        "api_key_id": insert("api_keys", specimen("api_keys", cast)),
+        "message_id": f"msg_{next(_numbers)}",
+        "signed_at": timezone.now(),
     }
 
 
@@ -185,6 +197,8 @@ MAKERS = {
     "sessions": session,
     "refresh_tokens": refresh_token,
     "api_keys": api_key,
+    "signing_secrets": signing_secret,
+    "seen_messages": seen_message,
     "signing_keys": signing_key,
     "totp_devices": totp_device,
     "inboxes": inbox,
