@@ -48,7 +48,7 @@ def drop(secret_id: int) -> SigningSecret:
     """What it signs is refused from now on. Repeating it changes nothing. Raises Missing."""
     secret = SigningSecret.objects.filter(pk=secret_id).first()
     if secret is None:
-        raise Missing(what="Signing secret")
+        raise Missing(what="Signing secret", sought=[secret_id])
     api_keys.lock(secret.api_key_id)
     secret.refresh_from_db()
     if secret.dropped_at is None:

@@ -9,6 +9,7 @@ TABLES = {
     "grace_period": "grace_period_assignments",
     "label": "labels",
     "api_key": "api_keys",
+    "signing_secret": "signing_secrets",
     "inbox": "inboxes",
 }
 
@@ -27,7 +28,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("conversations", "0006_tenant_by_composite_keys"),
         ("labels", "0002_tenant_by_composite_keys"),
-        ("operators", "0008_sessions_and_keys"),
+        ("operators", "0010_signing_secrets"),
         ("tenants", "0008_failed_ticks"),
     ]
 

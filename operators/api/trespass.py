@@ -21,6 +21,7 @@ TENANT_OF = {
     "Inbox": "tenant_of_inbox",
     "Label": "tenant_of_label",
     "Operator": "tenant_of_operator",
+    "Signing secret": "tenant_of_signing_secret",
 }
 
 

@@ -26,8 +26,9 @@ LOOKUPS = {
     "tenant_of_label": "bigint",
     "tenant_of_grace_period": "bigint",
     "tenant_of_api_key": "bigint",
+    "tenant_of_signing_secret": "bigint",
 }
-LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators"}
+LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators", "signing_secrets"}
 
 
 def ask(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
