@@ -175,10 +175,16 @@ def _expire(suspects: list[Suspect], *, wait: bool) -> tuple[Counts, list[Suspec
     """End these periods of the bound tenant, as far as they are due under the locks; and those that a neighbour holds."""
     operators = presence.hold_many({suspect.operator_id for suspect in suspects}, wait=wait)
     conversations = queue.hold_many({suspect.conversation_id for suspect in suspects if suspect.operator_id in operators}, wait=wait)
-    held = [suspect for suspect in suspects if suspect.operator_id in operators and suspect.conversation_id in conversations]
+    held: list[int] = []
+    passed_over: list[Suspect] = []
+    for suspect in suspects:
+        if suspect.operator_id in operators and suspect.conversation_id in conversations:
+            held.append(suspect.id)
+        else:
+            passed_over.append(suspect)
     if not held:
-        return Counts(), suspects
+        return Counts(), passed_over
     tenant = Tenant.objects.get(pk=isolation.current_tenant_id())
     with connection.cursor() as cursor:
-        cursor.execute(RELEASE, queue.placing(tenant) | eventlog.origin() | {"periods": [suspect.id for suspect in held]})
-        return Counts(*cursor.fetchone()), [suspect for suspect in suspects if suspect not in held]
+        cursor.execute(RELEASE, queue.placing(tenant) | eventlog.origin() | {"periods": held})
+        return Counts(*cursor.fetchone()), passed_over
