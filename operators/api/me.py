@@ -39,7 +39,7 @@ class MeRow(serializers.Serializer[Any]):
         "id": 1,
         "tenant_id": 1,
         "tenant_name": "Demo Company",
-        "email": "operator1@tenant.demo",
+        "email": "operator1@example.com",
         "name": "Operator One",
         "role": "OPERATOR",
         "status": "AVAILABLE",
