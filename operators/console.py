@@ -25,7 +25,7 @@ from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, own_account, second_factor, sign_in_guard
-from operators.errors import TotpRequired, WrongCredentials, WrongTotp
+from operators.errors import TotpRequired, WrongPassword, WrongTotp
 from operators.models import Operator
 from operators.sign_in_guard import SignInClosed
 from tenants import eventlog, isolation
@@ -39,10 +39,6 @@ REFUSED: dict[type[Exception], tuple[int, str]] = {
 
 BEGAN, SEEN = "began", "seen"  # in a session: when, in seconds
 NOTED_EVERY_SECONDS = 60
-
-
-class WrongPassword(WrongCredentials):
-    """Email or password is wrong"""
 
 
 class ConsoleBackend(BaseBackend):

@@ -22,6 +22,10 @@ class WrongCredentials(UnknownCaller):
     code = "wrong_credentials"
 
 
+class WrongPassword(WrongCredentials):
+    """The password is wrong"""
+
+
 class SessionEnded(UnknownCaller):
     """This refresh token serves no more: sign in again"""
 

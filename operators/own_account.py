@@ -8,13 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString, mark_safe
 from unfold.forms import AdminOwnPasswordChangeForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from convalloc.api import rates
 from convalloc.errors import DomainError
 from convalloc.limits import RateLimited
 from operators import second_factor, sign_in_guard, staff
-from operators.errors import NoSecondFactor, SecondFactorRuns, WrongTotp
+from operators.errors import NoSecondFactor, SecondFactorRuns, WrongCredentials
 from operators.models import Operator
 from operators.second_factor import Enrolment
 from operators.sign_in_guard import SignInClosed
@@ -38,9 +38,10 @@ class Code(forms.CharField):
         super().__init__(required=False, max_length=40, widget=widget, **options)
 
 
-class OneCode(forms.Form):
-    """What a step of the second factor asks for."""
+class Proof(forms.Form):
+    """What a step of the second factor asks for: the first one the password, the others a code."""
 
+    password = forms.CharField(label="Password", widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}))
     code = Code(label="Code")
 
 
@@ -51,29 +52,27 @@ def second_factor_page(request: HttpRequest, context: dict[str, Any]) -> HttpRes
     return TemplateResponse(
         request,
         "console/second_factor.html",
-        {**context, "title": "Second factor", "form": OneCode(), **told, "runs": second_factor.runs(account.pk)},
+        {**context, "title": "Second factor", "form": Proof(), **told, "runs": second_factor.runs(account.pk)},
     )
 
 
 def _step(request: HttpRequest, account: Operator) -> dict[str, Any]:
-    """One step; a code that is wrong counts as a try of the password does."""
+    """One step; a password or a code that is wrong counts as a try of signing in does."""
     act, code = request.POST.get("act"), request.POST.get("code", "")
     try:
-        if act == "enrol":
-            return _shown(second_factor.enrol(account))
         with sign_in_guard.one_try(account.email, rates.address_of(request)):
+            if act == "enrol":
+                return _shown(second_factor.enrol(account, request.POST.get("password", "")))
             if act == "confirm":
                 return {"recovery_codes": second_factor.confirm(account, code)}
             second_factor.disable(account, code)
             return {}
-    except WrongTotp as refusal:
-        return {"refusal": refusal.message} | (_shown(second_factor.enrol(account)) if act == "confirm" else {})
-    except (RateLimited, SignInClosed, SecondFactorRuns, NoSecondFactor) as refusal:
-        return {"refusal": cast(DomainError, refusal).message}
+    except (WrongCredentials, RateLimited, SignInClosed, SecondFactorRuns, NoSecondFactor) as refusal:
+        return {"refusal": cast(DomainError, refusal).message, "enrolling": act == "confirm"}
 
 
 def _shown(enrolment: Enrolment) -> dict[str, Any]:
-    return {"enrolment": enrolment, "picture": _picture(enrolment.address)}
+    return {"enrolling": True, "enrolment": enrolment, "picture": _picture(enrolment.address)}
 
 
 def _picture(address: str) -> SafeString:

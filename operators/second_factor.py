@@ -14,7 +14,7 @@ import pyotp
 
 from convalloc import clock, security, vault
 from operators import presence
-from operators.errors import NoSecondFactor, SecondFactorRuns, TotpRequired, WrongTotp
+from operators.errors import NoSecondFactor, SecondFactorRuns, TotpRequired, WrongPassword, WrongTotp
 from operators.models import Operator, TotpDevice
 from tenants import eventlog
 
@@ -33,11 +33,14 @@ class Enrolment(NamedTuple):
     address: str
 
 
-def enrol(operator: Operator) -> Enrolment:
-    """The secret of an account, which counts once it is confirmed; until then the same is shown. Raises SecondFactorRuns.
+def enrol(operator: Operator, password: str) -> Enrolment:
+    """The secret of an account, which counts once it is confirmed; until then the same is shown. Raises WrongPassword, SecondFactorRuns.
 
+    The password, because a browser that was left signed in must not bind its owner's account to somebody else's authenticator.
     Under the operator's lock: two at once make one.
     """
+    if not operator.check_password(password):
+        raise WrongPassword
     presence.lock(operator.pk)
     device = _lock(operator.pk)
     if device is not None and device.confirmed_at is not None:

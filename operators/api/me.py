@@ -38,7 +38,7 @@ class MeRow(serializers.Serializer[Any]):
     example = {
         "id": 1,
         "tenant_id": 1,
-        "tenant_name": "Demo Company",
+        "tenant_name": "Demo Tenant",
         "email": "operator1@example.com",
         "name": "Operator One",
         "role": "OPERATOR",

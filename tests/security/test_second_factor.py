@@ -4,6 +4,8 @@ import re
 import threading
 from contextlib import suppress
 from datetime import datetime
+from ipaddress import IPv4Address
+from random import getrandbits
 from typing import Any
 
 import pyotp
@@ -49,7 +51,7 @@ class Authenticator:
     def enrol(self, operator: Operator) -> list[str]:
         """Set up and confirm; the recovery codes. The next code is half a minute away."""
         with isolation.act_as(operator.tenant_id), eventlog.acting(operator.pk):
-            self.totp = pyotp.TOTP(second_factor.enrol(operator).secret)
+            self.totp = pyotp.TOTP(second_factor.enrol(operator, PASSWORD).secret)
             codes = second_factor.confirm(operator, self.code())
         self.seconds += 30
         return codes
@@ -185,7 +187,8 @@ def both_show_the_same_code(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Who comes in of two, each of whom waits a moment for the other once its row is read."""
     cast = assemble()
     with isolation.act_as(cast.tenant.pk):
-        totp = pyotp.TOTP(second_factor.enrol(cast.mia).secret)
+        mia = staff.set_password(cast.mia.pk, PASSWORD)
+        totp = pyotp.TOTP(second_factor.enrol(mia, PASSWORD).secret)
         step = int(clock.now().timestamp()) // 30
         second_factor.confirm(cast.mia, totp.generate_otp(step))
     meeting, open_ = threading.Barrier(2), vault.open_
@@ -243,26 +246,54 @@ def test_a_manager_sets_it_up_and_turns_it_off_in_the_console(cast: Cast, mia: O
     browser = Client()
     browser.post("/admin/login/?next=/admin/", {"username": mia.email, "password": PASSWORD})
 
-    def step(act: str, code: str = "") -> str:
-        return str(browser.post("/admin/second-factor/", {"act": act, "code": code}).content.decode())
+    def step(act: str, code: str = "", password: str = "") -> str:
+        return str(browser.post("/admin/second-factor/", {"act": act, "code": code, "password": password}).content.decode())
 
     assert "Set it up" in browser.get("/admin/second-factor/").content.decode()
-    shown = step("enrol")
+    shown = step("enrol", password=PASSWORD)
     (secret,) = re.findall(r">([A-Z2-7]{32})<", shown)
     assert "<svg" in shown
     telephone.totp = pyotp.TOTP(secret)
-    assert secret in step("confirm", "000000")  # the same, to try again
+    wrong = step("confirm", "000000")
+    assert "The code is wrong" in wrong
+    assert "Turn it on" in wrong
+    assert secret not in wrong
+    assert secret in step("enrol", password=PASSWORD)  # the same, to try again
     assert sign_in(Api, mia).status == 200  # it is not asked for before it is confirmed
 
     codes = re.findall(r"<li>([0-9a-f]{20})</li>", step("confirm", telephone.code()))
     assert len(set(codes)) == 10
     assert sign_in(Api, mia).body["code"] == "totp_required"
-    assert secret not in step("enrol")
+    assert secret not in step("enrol", password=PASSWORD)
 
     assert "The code is wrong" in step("disable", "000000")
     assert "Set it up" in step("disable", codes[0])
     assert sign_in(Api, mia).status == 200
     assert kinds(cast) == ["operator.second_factor_began", "operator.second_factor_ended"]
+
+
+@pytest.mark.parametrize("password", ["", "wrong", "\0"])
+def test_who_finds_a_browser_signed_in_cannot_set_one_up_without_the_password(cast: Cast, mia: Operator, password: str) -> None:
+    browser = Client()
+    browser.post("/admin/login/?next=/admin/", {"username": mia.email, "password": PASSWORD})
+
+    page = browser.post("/admin/second-factor/", {"act": "enrol", "password": password}).content.decode()
+
+    assert "The password is wrong" in page
+    assert "<svg" not in page
+    with isolation.act_as(cast.tenant.pk):
+        assert not TotpDevice.objects.exists()
+
+
+def test_guessing_the_password_there_ends_as_guessing_it_at_the_door_does(mia: Operator) -> None:
+    browser = Client(REMOTE_ADDR=str(IPv4Address(0x0B00_0000 | getrandbits(24))))
+    browser.post("/admin/login/?next=/admin/", {"username": mia.email, "password": PASSWORD})
+
+    for _ in range(5):
+        browser.post("/admin/second-factor/", {"act": "enrol", "password": "wrong"})
+    page = browser.post("/admin/second-factor/", {"act": "enrol", "password": PASSWORD}).content.decode()
+
+    assert "Too many requests" in page
 
 
 def test_nobody_sets_one_up_without_being_signed_in(db: None) -> None:
@@ -304,13 +335,14 @@ def test_each_step_has_its_time(mia: Operator, telephone: Authenticator) -> None
     codes = telephone.enrol(mia)
     with isolation.act_as(mia.tenant_id):
         with pytest.raises(SecondFactorRuns):
-            second_factor.enrol(mia)
+            second_factor.enrol(mia, PASSWORD)
         with pytest.raises(SecondFactorRuns):
             second_factor.confirm(mia, codes[0])
 
 
 def test_a_neighbours_second_factor_is_no_affair_of_ours(neighbours: Cast, api: type[Api], mia: Operator, telephone: Authenticator) -> None:
-    telephone.enrol(neighbours.mia)
+    with isolation.act_as(neighbours.tenant.pk):
+        telephone.enrol(staff.set_password(neighbours.mia.pk, PASSWORD))
 
     assert sign_in(api, mia).status == 200
 
