@@ -83,9 +83,12 @@ def end_all(operator_id: int, reason: Session.EndReason) -> int:
 
 
 def sweep(limit: int) -> int:
-    """Forget up to `limit` sessions of the bound tenant that nobody can go on with; how many. The log of events keeps that they were."""
-    over = Session.objects.filter(expires_at__lte=clock.now()).order_by("pk").values("pk")[:limit]
-    _, deleted = Session.objects.filter(pk__in=list(over.values_list("pk", flat=True))).delete()
+    """Forget up to `limit` sessions of the bound tenant that nobody can go on with; how many. The log of events keeps that they were.
+
+    Without its key being kept, because the rows go; what somebody is just ending waits for the next sweep.
+    """
+    over = Session.objects.select_for_update(skip_locked=True).filter(expires_at__lte=clock.now()).order_by("expires_at")[:limit]
+    _, deleted = Session.objects.filter(pk__in=[session.pk for session in over]).delete()
     return deleted.get(Session._meta.label, 0)
 
 

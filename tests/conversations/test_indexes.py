@@ -14,7 +14,8 @@ from conversations import allocation, expiry, grace, lifecycle, queue, statistic
 from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage
 from conversations.models import Assignment, Conversation
-from operators import signatures, signing_secrets, timesheet
+from operators import sessions, signatures, signing_secrets, timesheet
+from operators.models import Session
 from tenants import eventlog, isolation
 from tests.conftest import Api, Cast
 from tests.conversations.test_plans import executed, indexes
@@ -54,6 +55,17 @@ SIGNING = """
     INSERT INTO seen_messages (tenant_id, api_key_id, message_id, signed_at)
     SELECT tenant_id, id, n, now() - n * interval '1 minute' FROM keys, generate_series(1, 20) n
 """
+# Olga signs in a hundred times a day and Otto did once; a hundred of her sessions are over.
+SESSIONS = """
+    WITH sessions AS (
+        INSERT INTO sessions (tenant_id, operator_id, expires_at, end_reason)
+        SELECT tenant_id, id, now() + (n - 100) * interval '1 minute', ''
+          FROM operators, generate_series(1, CASE id WHEN %(olga)s THEN 5000 ELSE 1 END) n WHERE id IN (%(olga)s, %(otto)s)
+        RETURNING tenant_id, id
+    )
+    INSERT INTO refresh_tokens (tenant_id, session_id, digest, expires_at, used_at)
+    SELECT tenant_id, id, '', now(), CASE WHEN n > 1 THEN now() END FROM sessions, generate_series(1, 4) n
+"""
 
 
 @pytest.fixture
@@ -63,6 +75,7 @@ def lived_in(crowd: Crowd) -> Crowd:  # noqa: F811  the fixture
         cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk})
         cursor.execute(PRESENCE, {"otto": crowd.cast.otto.pk})
         cursor.execute(SIGNING, {"otto": crowd.cast.otto.pk})
+        cursor.execute(SESSIONS, {"olga": crowd.cast.olga.pk, "otto": crowd.cast.otto.pk})
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ANALYZE")
     return crowd
@@ -89,6 +102,9 @@ NEEDED_BY: dict[str, Act] = {
     "grace_due": lambda cast, row: list(expiry.expire_all_of(cast.tenant.pk, 100)),
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "presence_by_operator": lambda cast, row: timesheet.of(cast.otto.pk, timesheet.window(None, None, clock.now()), 20),
+    "session_by_operator": lambda cast, row: sessions.end_all(cast.otto.pk, Session.EndReason.PASSWORD_CHANGED),
+    "session_by_end": lambda cast, row: sessions.sweep(1),
+    "refresh_token_by_session": lambda cast, row: sessions.sweep(1),
     "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),
     "seen_message_by_time": lambda cast, row: signatures.sweep(100),
     "event_position": lambda cast, row: eventlog.read(),
