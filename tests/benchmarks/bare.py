@@ -6,12 +6,14 @@ from rest_framework.response import Response
 
 from convalloc import urls
 from convalloc.api.envelope import success
+from convalloc.api.schema import documented
 from operators.api.doors import TenantDoor
 
 
 class Bare(TenantDoor):
     """The transaction, the caller, their tenant, their right to see inboxes (a row of the matrix is needed): and then nothing."""
 
+    @documented(None)
     def list(self, request: Request) -> Response:
         """Nothing, to whom it may concern."""
         return success(None)

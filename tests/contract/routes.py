@@ -32,8 +32,8 @@ class Route:
         return self.operation
 
 
-CONVERSATION, OPERATOR, INBOX, LABEL, GRACE = ("conversation", "operator", "inbox", "label", "grace period")
-API_KEY, SIGNING_SECRET = ("api key", "signing secret")
+KINDS = ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY, SIGNING_SECRET = KINDS
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),

@@ -11,14 +11,14 @@ from django.db import close_old_connections, connection
 
 from conversations.states import State
 from tests.conftest import Answer, Api, Cast, assemble
-from tests.contract.routes import OPEN, ROUTES, call
+from tests.contract.routes import KINDS, OPEN, ROUTES, call
 from tests.conversations import invariants
 from tests.faults.asking import LATER, SESSIONS, ask, everywhere, page, told
 from tests.faults.stack import Stack
 from tests.races.over_http import Caller
 
 pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts the stack
-ANY_ID = dict.fromkeys(("conversation", "operator", "inbox", "label", "grace period"), 1)
+ANY_ID = dict.fromkeys(KINDS, 1)
 
 
 @pytest.fixture
