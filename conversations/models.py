@@ -52,8 +52,9 @@ class Conversation(TenantOwned):
         db_table = "conversations"
         constraints = [
             models.UniqueConstraint(fields=["tenant", "external_conversation_id"], name="external_conversation_once"),
-            # What conversation_labels refers to, so that a label can only sit on a conversation of its own inbox.
-            models.UniqueConstraint(fields=["tenant", "inbox", "id"], name="conversation_in_inbox"),
+            # What conversation_labels refers to, so that a label can only sit on a conversation of its own inbox. Led by the id for
+            # tenant_of_conversation, which has nothing else: an index of its own would cost every write.
+            models.UniqueConstraint(fields=["id", "tenant", "inbox"], name="conversation_in_inbox"),
             models.CheckConstraint(name="conversation_known_state", condition=Q(state__in=State.values)),
             models.CheckConstraint(
                 name="allocated_exactly_with_an_operator",
@@ -159,6 +160,7 @@ class GracePeriod(TenantOwned):
         indexes = [
             models.Index(fields=["tenant", "expires_at", "id"], name="grace_due", condition=Q(ended_at__isnull=True)),
             models.Index(fields=["tenant", "operator"], name="grace_by_operator", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["id"], name="grace_by_id"),  # tenant_of_grace_period
         ]
 
     def __str__(self) -> str:

@@ -28,6 +28,7 @@ class Label(TenantOwned):
             models.CheckConstraint(name="label_color_is_rrggbb", condition=Q(color__regex=r"^#[0-9A-Fa-f]{6}$")),
             models.CheckConstraint(name="label_has_a_name", condition=~Q(name="")),
         ]
+        indexes = [models.Index(fields=["id"], name="label_by_id")]  # tenant_of_label
 
     def __str__(self) -> str:
         return self.name

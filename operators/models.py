@@ -257,6 +257,7 @@ class ApiKey(TenantOwned):
     class Meta(TenantOwned.Meta):
         abstract = False
         db_table = "api_keys"
+        indexes = [models.Index(fields=["id"], name="api_key_by_id")]  # tenant_of_api_key
 
     def __str__(self) -> str:
         return self.name
@@ -280,7 +281,10 @@ class SigningSecret(TenantOwned):
                 condition=Q(dropped_at__isnull=True) & ~Q(sealed="") | Q(dropped_at__isnull=False) & Q(sealed=""),
             ),
         ]
-        indexes = [models.Index(fields=["tenant", "api_key"], name="live_signing_secrets", condition=Q(dropped_at__isnull=True))]
+        indexes = [
+            models.Index(fields=["tenant", "api_key"], name="live_signing_secrets", condition=Q(dropped_at__isnull=True)),
+            models.Index(fields=["id"], name="signing_secret_by_id"),  # tenant_of_signing_secret
+        ]
 
     def __str__(self) -> str:
         return f"{self.api_key_id} from {self.created_at:%Y-%m-%d %H:%M:%S}"

@@ -170,6 +170,7 @@ class Inbox(TenantAnchored):
                 name="inbox_grace_range", condition=Q(grace_period_minutes__isnull=True) | Q(grace_period_minutes__range=(1, 10_080))
             ),
         ]
+        indexes = [models.Index(fields=["id"], name="inbox_by_id")]  # tenant_of_inbox
 
     def __str__(self) -> str:
         return self.name

@@ -116,6 +116,12 @@ class Lookup(Operation):
         return f"Let {self.signature} look up ids in {self.reads}"
 
 
+def whose(word: str, table: str) -> Lookup:
+    """The function `tenant_of_<word>`: whose an id is. The table needs an index that is led by the id."""
+    body = f"SELECT tenant_id FROM {table} WHERE id = {word}_id"
+    return Lookup(f"tenant_of_{word}({word}_id bigint)", returns="bigint", reads=table, body=body)
+
+
 def owned_foreign_keys(model: type[models.Model]) -> Iterator[Any]:
     """The references of a model that stay inside its tenant."""
     for field in model._meta.local_fields:

@@ -1,35 +1,30 @@
 """Whose an id is, for the security events: a refused caller hears nothing of it."""
 
-from django.db import migrations
+from django.db import migrations, models
 
 from tenants import walls
 
-TABLES = {
-    "conversation": "conversations",
-    "grace_period": "grace_period_assignments",
-    "label": "labels",
-    "api_key": "api_keys",
-    "signing_secret": "signing_secrets",
-    "inbox": "inboxes",
-}
-
-
-def whose(word: str, table: str) -> walls.Lookup:
-    """By the key of each tenant in turn, because no index is led by an id alone, and to the end, so that it takes as long for nobody's id."""
-    return walls.Lookup(
-        f"tenant_of_{word}({word}_id bigint)",
-        returns="bigint",
-        reads=table,
-        body=f"SELECT max(t.id) FROM tenants t CROSS JOIN LATERAL (SELECT FROM {table} r WHERE r.tenant_id = t.id AND r.id = {word}_id LIMIT 1) r",
-    )
+# What is led by an id must be the key that a foreign key refers to, which is let go meanwhile.
+LET_GO = "ALTER TABLE conversation_labels DROP CONSTRAINT conversation_of_the_same_inbox"
+REFER = (
+    "ALTER TABLE conversation_labels ADD CONSTRAINT conversation_of_the_same_inbox FOREIGN KEY (tenant_id, inbox_id, conversation_id)"
+    " REFERENCES conversations (tenant_id, inbox_id, id)"
+)
 
 
 class Migration(migrations.Migration):
     dependencies = [
         ("conversations", "0006_tenant_by_composite_keys"),
-        ("labels", "0002_tenant_by_composite_keys"),
-        ("operators", "0010_signing_secrets"),
-        ("tenants", "0008_failed_ticks"),
     ]
 
-    operations = [whose(word, table) for word, table in TABLES.items()]
+    operations = [
+        migrations.RunSQL(reverse_sql=REFER, sql=LET_GO),
+        migrations.RemoveConstraint(model_name="conversation", name="conversation_in_inbox"),
+        migrations.AddConstraint(
+            model_name="conversation", constraint=models.UniqueConstraint(fields=("id", "tenant", "inbox"), name="conversation_in_inbox")
+        ),
+        migrations.RunSQL(reverse_sql=LET_GO, sql=REFER),
+        walls.whose("conversation", "conversations"),
+        migrations.AddIndex(model_name="graceperiod", index=models.Index(fields=["id"], name="grace_by_id")),
+        walls.whose("grace_period", "grace_period_assignments"),
+    ]

@@ -18,7 +18,7 @@ from operators import sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
 from tenants import eventlog, isolation
 from tests.conftest import Api, Cast
-from tests.conversations.test_plans import executed, indexes
+from tests.conversations.test_plans import executed, indexes, nodes
 from tests.conversations.test_walk_plans import Crowd, crowd  # noqa: F401  a fixture
 
 Act = Callable[[Cast, Conversation], Any]
@@ -110,6 +110,16 @@ NEEDED_BY: dict[str, Act] = {
     "event_position": lambda cast, row: eventlog.read(),
     "event_timeline": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
 }
+# Read by narrow functions, as the owner: whose an id is, before anybody knows the tenant.
+LOOKED_AT_BY = {
+    "conversation_in_inbox": "tenant_of_conversation",
+    "grace_by_id": "tenant_of_grace_period",
+    "inbox_by_id": "tenant_of_inbox",
+    "label_by_id": "tenant_of_label",
+    "api_key_by_id": "tenant_of_api_key",
+    "signing_secret_by_id": "tenant_of_signing_secret",
+    "operator_id_alone": "tenant_of_operator",
+}
 
 
 def test_every_index_serves_its_query(lived_in: Crowd) -> None:
@@ -125,7 +135,19 @@ def test_every_index_serves_its_query(lived_in: Crowd) -> None:
     assert idle == []
 
 
+@pytest.mark.parametrize(("index", "function"), LOOKED_AT_BY.items())
+@pytest.mark.usefixtures("db")
+def test_whose_an_id_is_takes_one_look_however_many_tenants_there_are(index: str, function: str) -> None:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        (body,) = owner.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", [function]).fetchone() or ("",)
+        owner.execute("SET LOCAL enable_seqscan = off")  # a table without rows is quickly read as a whole
+        ((explained,),) = owner.execute(f"EXPLAIN (FORMAT JSON) {body.rpartition('=')[0]} = 7".encode()).fetchall()
+
+    *_, innermost = nodes(explained[0]["Plan"])
+    assert (innermost["Index Name"], innermost["Index Cond"]) == (index, "(id = 7)")
+
+
 def test_no_index_is_without_a_query() -> None:
     ours = [model for label in ("tenants", "operators", "labels", "conversations") for model in apps.get_app_config(label).get_models()]
 
-    assert {index.name for model in ours for index in model._meta.indexes} == set(NEEDED_BY)
+    assert {index.name for model in ours for index in model._meta.indexes} <= {*NEEDED_BY, *LOOKED_AT_BY}

@@ -86,7 +86,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
 ]
 # unique index -> (table, its columns)
 UNIQUE: dict[str, tuple[str, list[str]]] = {
-    "conversation_in_inbox": ("conversations", ["tenant_id", "inbox_id", "id"]),
+    "conversation_in_inbox": ("conversations", ["id", "tenant_id", "inbox_id"]),
     "external_conversation_once": ("conversations", ["tenant_id", "external_conversation_id"]),
     "inbox_phone_number_once": ("inboxes", ["tenant_id", "phone_number"]),
     "label_in_inbox": ("labels", ["tenant_id", "inbox_id", "id"]),
@@ -171,7 +171,11 @@ def test_a_negative_number_meets_the_tighter_range_first(looser: str, tighter: s
     assert refusing(table, cast, dict.fromkeys(bent, -1)) == tighter
 
 
-@pytest.mark.parametrize("name", sorted(UNIQUE.keys() - {"one_key_signs"}))
+# The one because the primary key refuses it first; the other because its test is the next one.
+TOLD_OTHERWISE = {"conversation_in_inbox", "one_key_signs"}
+
+
+@pytest.mark.parametrize("name", sorted(UNIQUE.keys() - TOLD_OTHERWISE))
 def test_a_unique_index_refuses_the_second(name: str, cast: Cast) -> None:
     table, columns = UNIQUE[name]
     with isolation.act_as(cast.tenant.pk):

@@ -7,8 +7,17 @@ from django.db import connection
 
 from tests.tenants.specimens import OWNED_TABLES
 
-# Found before a tenant is known, so that they cannot be led by one; see docs/decisions/0002.
-LED_BY_ANOTHER = {"operator_id_alone", "operators_email_key"}
+# Looked at before a tenant is known, so that they cannot be led by one; see docs/decisions/0002 and 0004.
+LED_BY_ANOTHER = {
+    "operator_id_alone",
+    "operators_email_key",
+    "conversation_in_inbox",
+    "grace_by_id",
+    "inbox_by_id",
+    "label_by_id",
+    "api_key_by_id",
+    "signing_secret_by_id",
+}
 MADE_BY_DJANGO = "operators_email_%_like"  # its companion of a unique text column
 
 

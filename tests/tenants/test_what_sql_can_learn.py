@@ -165,7 +165,7 @@ def test_there_is_no_large_object_because_all_tenants_would_share_it(db: None) -
     assert ask("SELECT oid FROM pg_largeobject_metadata") == []
 
 
-@pytest.mark.parametrize("kind", ["conversation", "inbox", "label", "grace_period", "api_key", "operator"])
+@pytest.mark.parametrize("kind", ["conversation", "inbox", "label", "grace_period", "api_key", "operator", "signing_secret"])
 def test_a_lookup_tells_whose_an_id_is_and_takes_none_of_another_kind(kind: str, house: Cast, next_door: Cast) -> None:
     table = {"grace_period": "grace_period_assignments", "inbox": "inboxes"}.get(kind, f"{kind}s")
     found = {}
