@@ -47,15 +47,17 @@ class NewLabel(serializers.Serializer[Any]):
 
 
 class ChangedLabel(serializers.Serializer[Any]):
-    """Another name, another colour, or both."""
+    """Another name, another colour, or both. Whoever puts the whole label says of the rest what holds already."""
 
     name = serializers.CharField(max_length=100, required=False)
     color = Color(required=False)
+    inbox_id = Id(required=False, help_text="The label's own: it stays in its inbox.")
+    created_by = Id(required=False, help_text="As for a new label. It changes nothing.")
 
     example = {"name": "Refunds", "color": "#3366CC"}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
+        if not attrs.keys() & {"name", "color"}:
             raise ValidationError({"name": ['"name" or "color" is required']})
         return attrs
 
@@ -101,9 +103,12 @@ class Labels(TenantDoor):
     @documented(shapes.LabelRow, body=ChangedLabel, message="Label updated successfully", refuses=(Missing, DuplicateLabel))
     def update(self, request: Request, pk: str) -> Response:
         """Another name or colour."""
-        self._own(int(pk))
+        label = self._own(int(pk))
         body = checked(ChangedLabel, request.data)
-        return success(_spell(catalogue.change(int(pk), **body)), message="Label updated successfully")
+        if body.pop("inbox_id", label.inbox_id) != label.inbox_id:
+            raise ValidationError({"inbox_id": '"inbox_id" must be the inbox of the label: it cannot move'})
+        self._creator(body.pop("created_by", self.caller.pk))
+        return success(_spell(catalogue.change(label.pk, **body)), message="Label updated successfully")
 
     @documented(None, message="Label deleted successfully", refuses=(Missing,))
     def destroy(self, request: Request, pk: str) -> Response:
