@@ -11,6 +11,8 @@ from celery import Celery
 from django.conf import settings
 from kombu import Exchange, Queue
 
+from convalloc.rhythm import Every
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 
 app = Celery("convalloc")
@@ -26,13 +28,14 @@ app.conf.task_routes = {
     name: {"queue": RANKING} for name in ("conversations.tasks.keep_ranks", "conversations.tasks.rank_anew", "operators.tasks.sweep")
 }
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
+EVERY_TICK = Every(settings.TICK_SECONDS)
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
-    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS},
+    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": EVERY_TICK},
     # A deadline is met to the minute; a late beat catches up in one round.
-    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS},
+    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": EVERY_TICK},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
-    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": settings.TICK_SECONDS},
+    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": EVERY_TICK},
     # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
-    "sweep": {"task": "operators.tasks.sweep", "schedule": 15 * settings.TICK_SECONDS},
+    "sweep": {"task": "operators.tasks.sweep", "schedule": Every(15 * settings.TICK_SECONDS)},
 }

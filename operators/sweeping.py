@@ -4,7 +4,7 @@ import math
 import time
 
 from operators import sessions, signatures
-from tenants import isolation, rounds
+from tenants import isolation, rounds, ticks
 
 ROUND = 1000  # rows of one transaction
 TURN_SECONDS = 45.0  # of a task: the next one goes on where this one stopped
@@ -12,7 +12,7 @@ SWEPT = {"sessions": sessions.sweep, "seen_messages": signatures.sweep}
 
 
 def sweep(limit: int = ROUND, until: float = math.inf) -> dict[str, int]:
-    """Forget it, over all tenants, in rounds of at most `limit` rows, a transaction each; how many of each kind.
+    """Forget it, over all tenants, in rounds of at most `limit` rows, a transaction each; how many of each kind, and of tenants left.
 
     Harmless to repeat. No round begins after `until` (of time.monotonic): the next call goes on.
     """
@@ -26,5 +26,5 @@ def sweep(limit: int = ROUND, until: float = math.inf) -> dict[str, int]:
                     swept = sweep_some(limit)
                 counts[kind] += swept
 
-    rounds.visit(rounds.all_tenants(), clear, until)
-    return counts
+    left = rounds.visit(rounds.all_tenants(), clear, until)
+    return counts | {ticks.LEFT: left}

@@ -7,7 +7,7 @@ from tenants import walls
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0008_failed_ticks"),
+        ("tenants", "0009_how_late_a_tick_was"),
     ]
 
     operations = [
