@@ -25,7 +25,13 @@ app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name i
 app.conf.task_create_missing_queues = False  # a worker on a queue that nobody fills does not start
 app.conf.task_default_queue = DEADLINES
 app.conf.task_routes = {
-    name: {"queue": RANKING} for name in ("conversations.tasks.keep_ranks", "conversations.tasks.rank_anew", "operators.tasks.sweep")
+    name: {"queue": RANKING}
+    for name in (
+        "conversations.tasks.keep_ranks",
+        "conversations.tasks.rank_anew",
+        "conversations.tasks.erase_old",
+        "operators.tasks.sweep",
+    )
 }
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 EVERY_TICK = Every(settings.TICK_SECONDS)
@@ -36,6 +42,8 @@ app.conf.beat_schedule = {
     "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": EVERY_TICK},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
     "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": EVERY_TICK},
+    # Its unit is days; late only means that somebody is remembered for a while longer.
+    "erase old": {"task": "conversations.tasks.erase_old", "schedule": 15 * settings.TICK_SECONDS},
     # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
     "sweep": {"task": "operators.tasks.sweep", "schedule": Every(15 * settings.TICK_SECONDS)},
 }

@@ -11,6 +11,7 @@ import phonenumbers
 
 LETTER = re.compile(r"[^\W\d_]")
 MOST_DIGITS = 15  # with the country's code, says E.164
+LEAST_DIGITS = 7  # fewer are anything in a text: a year, an order, a price
 # In a text: a plus sign, as itself or as a URL spells it, and seven digits or more, whatever stands between them.
 IN_TEXT = re.compile(r"(?:\+|%2[Bb])[\s(]{0,2}[0-9](?:[\s().\-/]{0,2}[0-9]){6,}")
 # In a URL or a body, by its name: as far as the value goes.
@@ -48,6 +49,27 @@ def kept(text: str) -> str:
         return e164(text)
     except NotANumber:
         return text
+
+
+def canonical(text: str) -> str:
+    """One spelling for all the ways in which a number may be kept or asked for; what is no number stands for itself."""
+    bare = unquote(text).strip().lstrip("+").strip()
+    for international in (f"+{bare}", bare):
+        try:
+            return e164(international)
+        except NotANumber:
+            continue
+    return bare
+
+
+def in_parts(number: str) -> tuple[str, str]:
+    """The digits of a canonical number: of its country, which may be left out in a text, and the rest; nothing, where it is none."""
+    try:
+        known = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return "", _digits(number) if number.startswith("+") else ""
+    country, national = str(known.country_code), phonenumbers.national_significant_number(known)
+    return (country, national) if len(national) >= LEAST_DIGITS else ("", country + national)
 
 
 def spellings(text: str) -> list[str]:

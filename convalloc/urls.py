@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 
 from convalloc.api import health
 from convalloc.api.docs import Docs, Schema
+from conversations.api.contacts import Contacts
 from conversations.api.conversations import Conversations, Recalculation
 from conversations.api.grace_periods import GracePeriods
 from conversations.api.inboxes import Inboxes
@@ -22,6 +23,7 @@ router = SimpleRouter()
 router.trailing_slash = "/?"
 router.register("conversations", Recalculation, basename="recalculation")
 router.register("conversations", Conversations, basename="conversation")
+router.register("contacts", Contacts, basename="contact")
 router.register("operators", Operators, basename="operator")
 router.register("grace-periods", GracePeriods, basename="grace-period")
 router.register("operators", Presence, basename="presence")

@@ -1,10 +1,13 @@
 """Secrets that must be read again are kept sealed: without SECRET_KEY a copy of the database tells nothing of them.
 
 Fernet (AES-128-CBC and HMAC-SHA256) under a key that HKDF-SHA256 draws from SECRET_KEY, so that it serves nothing else.
-What SECRET_KEY_FALLBACKS sealed is still opened. Sources: cryptography's documentation, Fernet; RFC 5869.
+What SECRET_KEY_FALLBACKS sealed is still opened. What must only be known again leaves a fingerprint (HMAC-SHA256, another
+key of the same kind). Sources: cryptography's documentation, Fernet; RFC 5869; RFC 2104.
 """
 
 import base64
+import hmac
+from functools import cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -31,10 +34,19 @@ def open_(sealed: str) -> bytes:
         ) from problem
 
 
+def fingerprints(text: str) -> list[bytes]:
+    """By what a text is known again to whoever has it and the key: under SECRET_KEY, then under each of SECRET_KEY_FALLBACKS."""
+    return [hmac.digest(_drawn_from(key, b"convalloc fingerprint"), text.encode(), "sha256") for key in _keys()]
+
+
 def _vault() -> MultiFernet:
-    return MultiFernet([Fernet(_drawn_from(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_drawn_from(key, b"convalloc vault"))) for key in _keys()])
 
 
-def _drawn_from(key: str) -> bytes:
-    drawn = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"convalloc vault").derive(key.encode())
-    return base64.urlsafe_b64encode(drawn)
+def _keys() -> list[str]:
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+
+
+@cache
+def _drawn_from(key: str, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key.encode())

@@ -73,6 +73,12 @@ class ForceNeedsReason(Invalid):
         super().__init__(fields={"reason": '"reason" is required when "force" is true'})
 
 
+class NumberOfAnInbox(DomainError):
+    """This is the number of an inbox, and no customer's"""
+
+    code = "number_of_an_inbox"
+
+
 class LabelOfAnotherInbox(DomainError):
     """Label belongs to another inbox than the conversation"""
 

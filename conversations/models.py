@@ -13,6 +13,9 @@ from labels.models import Label
 from operators.models import Operator
 from tenants.models import Inbox, OwnedForeignKey, TenantOwned
 
+# How the number begins that stands for a customer who is forgotten: a code that the ITU gives to nobody, so that nobody can be called.
+STAND_IN = "+999"
+
 
 def ends_with(*reasons: str) -> Q:
     """Open without a reason, or ended with one of these. The explicit NOT NULL matters: a CHECK lets an unknown pass."""
@@ -78,6 +81,12 @@ class Conversation(TenantOwned):
             models.Index(fields=["tenant", "last_message_at", "id"], name="conversation_by_time"),  # the console's list
             models.Index(fields=["tenant", "inbox", "state", "last_message_at", "id"], name="conversation_by_inbox_and_time"),
             models.Index(fields=["tenant", "customer_phone_number", "-last_message_at", "-id"], name="conversation_by_phone"),
+            # Whose customer the clock will forget: conversations.erasure.
+            models.Index(
+                fields=["tenant", "resolved_at", "id"],
+                name="resolved_and_not_erased",
+                condition=Q(resolved_at__isnull=False) & ~Q(customer_phone_number__startswith=STAND_IN),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -160,6 +169,7 @@ class GracePeriod(TenantOwned):
         indexes = [
             models.Index(fields=["tenant", "expires_at", "id"], name="grace_due", condition=Q(ended_at__isnull=True)),
             models.Index(fields=["tenant", "operator"], name="grace_by_operator", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["tenant", "conversation"], name="grace_by_conversation"),
             models.Index(fields=["id"], name="grace_by_id"),  # tenant_of_grace_period
         ]
 

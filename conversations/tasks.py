@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from conversations import expiry, recalculation, silence
+from conversations import erasure, expiry, recalculation, silence
 from conversations.recalculation import TURN_SECONDS
 from tenants import ticks
 
@@ -25,6 +25,12 @@ def expire_grace_periods() -> dict[str, int]:
 def keep_ranks() -> dict[str, int]:
     """Flag conversations that crossed the delay cap; rank anew what changed weights left behind."""
     return ticks.once("keep_ranks", lambda: recalculation.tick()._asdict())
+
+
+@shared_task
+def erase_old() -> dict[str, int]:
+    """Forget customers whose conversations were resolved longer ago than their tenant keeps them."""
+    return ticks.once("erase_old", lambda: erasure.erase_old(until=time.monotonic() + erasure.TURN_SECONDS).of_a_tick())
 
 
 @shared_task

@@ -70,6 +70,10 @@ class Tenant(models.Model):
     # Seconds of silence after which an operator counts as lost; null: nobody is expected to give signs of life.
     lease_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(3600)])
     leases_from = models.DateTimeField(null=True, editable=False)  # nobody's silence counts from before
+    # Days after which a customer is forgotten whose conversation is resolved; null: never by the clock.
+    resolved_conversations_days = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(3650)]
+    )
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
     ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that the last full walk ranked by
     # How far the walk is that ranks the queue anew; tenants.ranking keeps these.
@@ -98,6 +102,10 @@ class Tenant(models.Model):
             models.CheckConstraint(name="tenant_cooldown_range", condition=Q(cooldown_minutes__range=(0, 1440))),
             models.CheckConstraint(name="tenant_lease_range", condition=Q(lease_seconds__isnull=True) | Q(lease_seconds__range=(30, 3600))),
             models.CheckConstraint(name="tenant_leases_begin", condition=Q(lease_seconds__isnull=True) | Q(leases_from__isnull=False)),
+            models.CheckConstraint(
+                name="tenant_retention_range",
+                condition=Q(resolved_conversations_days__isnull=True) | Q(resolved_conversations_days__range=(1, 3650)),
+            ),
             models.CheckConstraint(name="tenant_known_clock", condition=Q(waiting_clock__in=["last_message_at", "waiting_since"])),
         ]
 

@@ -47,6 +47,11 @@ def with_leases() -> list[int]:
     return _ids("SELECT * FROM tenants_with_leases()")
 
 
+def with_retention() -> list[int]:
+    """Ids of the tenants that forget their customers after a time."""
+    return _ids("SELECT * FROM tenants_with_retention()")
+
+
 def _ids(lookup: str) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(lookup)

@@ -1,4 +1,4 @@
-"""How a tenant's queue is ordered, and how long an absent operator keeps the work: settings that a tenant chooses itself."""
+"""How a queue is ordered, how long an absent operator keeps the work, when a customer is forgotten: what a tenant chooses itself."""
 
 from typing import Any
 
@@ -11,7 +11,15 @@ from tenants.errors import BadSetting
 from tenants.models import Tenant
 
 RANKS_REST_ON = {"priority_alpha", "priority_beta", "message_cap", "delay_cap_minutes", "waiting_clock"}
-SETTINGS = ("name", *sorted(RANKS_REST_ON), "grace_period_minutes", "lease_seconds", "operator_capacity", "cooldown_minutes")
+SETTINGS = (
+    "name",
+    *sorted(RANKS_REST_ON),
+    "grace_period_minutes",
+    "lease_seconds",
+    "operator_capacity",
+    "cooldown_minutes",
+    "resolved_conversations_days",
+)
 
 
 def lock() -> Tenant:

@@ -55,6 +55,16 @@ class TenantPage(Page):
                 "fields": (("grace_period_minutes", "lease_seconds"),),
             },
         ),
+        (
+            "Privacy",
+            {
+                "description": (
+                    "After how many days a customer is forgotten whose conversation is resolved (empty: never by the clock). Their number "
+                    "gives way to one that stands in, for good: nobody can bring it back."
+                ),
+                "fields": ("resolved_conversations_days",),
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -19,6 +19,7 @@ LEASE = (
     "Silence after which an operator is lost; null: no leases. Clients give three signs of life in it, or more. "
     f"With less than {silence.SAFE_SECONDS}, a short outage of ours may take some."
 )
+RETENTION = "Days after which a customer is forgotten whose conversation is resolved; null: never by the clock."
 NOON = "2026-01-05T12:00:00.000000Z"
 
 
@@ -190,6 +191,7 @@ class TenantRow(Shape):
     lease_seconds = serializers.IntegerField(allow_null=True, help_text=LEASE)
     operator_capacity = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     cooldown_minutes = serializers.IntegerField()
+    resolved_conversations_days = serializers.IntegerField(allow_null=True, help_text=RETENTION)
     in_words = serializers.CharField(help_text="What the weights mean.")
     ranking = Ranking()
     created_at = serializers.DateTimeField()
@@ -206,6 +208,7 @@ class TenantRow(Shape):
         "lease_seconds": None,
         "operator_capacity": None,
         "cooldown_minutes": 5,
+        "resolved_conversations_days": None,
         "in_words": (
             "A message counts like 9.6 minutes of waiting; a newcomer can overtake at most 16 hours of waiting; "
             "after 24 hours waiting longer adds nothing."

@@ -51,6 +51,7 @@ class Settings(serializers.Serializer[Any]):
     lease_seconds = WholeNumber(min_value=30, max_value=3600, required=False, allow_null=True, help_text=shapes.LEASE)
     operator_capacity = WholeNumber(min_value=1, max_value=10_000, required=False, allow_null=True, help_text="null: no limit.")
     cooldown_minutes = WholeNumber(min_value=0, max_value=1440, required=False, help_text="What one released comes to them last.")
+    resolved_conversations_days = WholeNumber(min_value=1, max_value=3650, required=False, allow_null=True, help_text=shapes.RETENTION)
 
     example = {"priority_alpha": 0.5, "priority_beta": 0.5, "operator_capacity": 8}
 
@@ -99,6 +100,7 @@ def _spell(tenant: Tenant) -> dict[str, Any]:
         "lease_seconds",
         "operator_capacity",
         "cooldown_minutes",
+        "resolved_conversations_days",
     )
     return {
         "id": tenant.pk,
