@@ -43,7 +43,7 @@ app.conf.beat_schedule = {
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
     "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": EVERY_TICK},
     # Its unit is days; late only means that somebody is remembered for a while longer.
-    "erase old": {"task": "conversations.tasks.erase_old", "schedule": 15 * settings.TICK_SECONDS},
+    "erase old": {"task": "conversations.tasks.erase_old", "schedule": Every(15 * settings.TICK_SECONDS)},
     # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
     "sweep": {"task": "operators.tasks.sweep", "schedule": Every(15 * settings.TICK_SECONDS)},
 }

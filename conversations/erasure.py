@@ -107,7 +107,7 @@ def erase_contact(tenant_id: int, spelled: str, *, dry_run: bool = False, progre
     counts = Counts(before=before)
     for ids in _batches(tenant_id, Conversation, ROUND, theirs):
         with _kept_unless(dry_run, tenant_id):
-            counts = counts.and_(_erase(ids, theirs))
+            counts = counts.and_(erase(ids, theirs))
     for model in WRITTEN_IN:
         for ids in _batches(tenant_id, model, WINDOW):
             with _kept_unless(dry_run, tenant_id):
@@ -140,7 +140,7 @@ def erase_old(limit: int = ROUND, until: float = math.inf) -> Counts:
             with isolation.act_as(tenant_id):
                 due = due_in(Tenant.objects.get(pk=tenant_id), clock.now())
                 ids = Conversation.objects.filter(due).order_by("resolved_at", "pk").values_list("pk", flat=True)[:limit]
-                erased = _erase(list(ids), due, wait=False)
+                erased = erase(list(ids), due, wait=False)
             counts = counts.and_(erased)
 
     rounds.visit(rounds.with_retention(), forget, until)
@@ -155,7 +155,7 @@ def due_in(tenant: Tenant, now: datetime) -> Q:
     return Q(resolved_at__isnull=False, resolved_at__lte=resolved_before) & NOT_FORGOTTEN
 
 
-def _erase(ids: Sequence[int], still: Q, *, wait: bool = True) -> Counts:
+def erase(ids: Sequence[int], still: Q, *, wait: bool = True) -> Counts:
     """Put stand-ins into those of these conversations that are `still` so once they are locked, and take the reasons from their timelines.
 
     Under the lock no act on the conversation is under way that could still write a reason, or has read the number.

@@ -27,6 +27,7 @@ SETTINGS = {
     "lease_seconds": "",
     "operator_capacity": "",
     "cooldown_minutes": "5",
+    "resolved_conversations_days": "",
 }
 
 
@@ -240,6 +241,7 @@ def test_a_change_that_no_rank_rests_on_ranks_nothing_anew(cast: Cast, browse: A
         {"delay_cap_minutes": "43201"},
         {"grace_period_minutes": "0"},
         {"lease_seconds": "29"},
+        {"resolved_conversations_days": "0"},
         {"waiting_clock": "lunch"},
         {"name": ""},
     ],

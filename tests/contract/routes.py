@@ -50,6 +50,7 @@ ROUTES = [
     Route("conversation-reassign", "POST", "/conversations/reassign", body=WHO_AND_WHAT),
     Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
+    Route("contact-erase", "POST", "/contacts/erase", extra={"phone_number": "+19870000000"}),
     Route("me-retrieve", "GET", "/me"),
     Route("api-key-list", "GET", "/api-keys"),
     Route("api-key-create", "POST", "/api-keys", body={"operator_id": OPERATOR}, extra={"name": "CRM", "scopes": ["labels:read"]}),

@@ -62,6 +62,9 @@ SETTINGS: list[tuple[str, Any]] = [
     ("operator_capacity", 10_000),
     ("operator_capacity", None),
     ("cooldown_minutes", 0),
+    ("resolved_conversations_days", 1),
+    ("resolved_conversations_days", 3650),
+    ("resolved_conversations_days", None),
 ]
 
 
@@ -113,6 +116,7 @@ REFUSED: list[tuple[str, list[Any]]] = [
     ("lease_seconds", [*NO_WHOLE, 0, 29, 3601]),
     ("operator_capacity", [*NO_WHOLE, 0, 10_001]),
     ("cooldown_minutes", [*NO_WHOLE, None, 1441]),
+    ("resolved_conversations_days", [*NO_WHOLE, 0, 3651]),
     ("waiting_clock", [None, "", "created_at", 5, [], {}]),
     ("name", [None, "", " ", "a\0b", [], {}, True, "x" * 201]),
 ]

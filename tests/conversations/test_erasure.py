@@ -118,7 +118,7 @@ def test_the_conversation_goes_on(cast: Cast) -> None:
     assert (erased.customer_phone_number, erased.external_conversation_id) == (contact.stand_in, f"erased-{row.pk}")
     assert counts.conversations == 1
     with isolation.act_as(cast.tenant.pk):
-        assert allocation.allocate_next(cast.olga.pk, cast.tenant).pk == row.pk
+        assert allocation.allocate_next(cast.olga.pk, cast.tenant) == erased
         lifecycle.resolve(row.pk, by=cast.olga)
     assert cast.again(row).state == State.RESOLVED
     invariants.assert_all(cast)

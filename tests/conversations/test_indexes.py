@@ -10,10 +10,11 @@ from django.apps import apps
 from django.db import connection
 
 from convalloc import clock
-from conversations import allocation, expiry, grace, lifecycle, queue, statistics
+from conversations import allocation, erasure, expiry, grace, lifecycle, queue, statistics
 from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage
 from conversations.models import Assignment, Conversation
+from conversations.states import State
 from operators import sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
 from tenants import eventlog, isolation
@@ -86,6 +87,18 @@ def asked(path: str) -> Act:
     return lambda cast, row: Api(cast.mia).get(path.format(row=row, label=cast.label().pk)).data
 
 
+def held(cast: Cast) -> int:
+    """One of the conversations that somebody holds."""
+    return Conversation.objects.filter(state=State.ALLOCATED).values_list("pk", flat=True)[0]
+
+
+def due_to_be_forgotten(cast: Cast) -> list[int]:
+    """As erasure.erase_old asks, where nothing is kept for longer than a day."""
+    cast.tenant.resolved_conversations_days = 1
+    due = Conversation.objects.filter(erasure.due_in(cast.tenant, clock.now())).order_by("resolved_at", "pk")
+    return list(due.values_list("pk", flat=True)[:500])
+
+
 NEEDED_BY: dict[str, Act] = {
     "conversation_by_rank": lambda cast, row: allocation.allocate_next(cast.olga.pk, cast.tenant),
     "conversation_by_waiting": lambda cast, row: queue.flag_saturated(cast.tenant, 100),
@@ -100,6 +113,8 @@ NEEDED_BY: dict[str, Act] = {
         Assignment.objects.filter(conversation_id=row.pk).order_by(AssignmentPage.ordering[0])
     ),
     "grace_due": lambda cast, row: list(expiry.expire_all_of(cast.tenant.pk, 100)),
+    "resolved_and_not_erased": lambda cast, row: due_to_be_forgotten(cast),
+    "grace_by_conversation": lambda cast, row: lifecycle.resolve(held(cast), by=cast.mia),
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "presence_by_operator": lambda cast, row: timesheet.of(cast.otto.pk, timesheet.window(None, None, clock.now()), 20),
     "session_by_operator": lambda cast, row: sessions.end_all(cast.otto.pk, Session.EndReason.PASSWORD_CHANGED),

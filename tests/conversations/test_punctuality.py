@@ -72,7 +72,13 @@ def is_kept(cast: Cast, held: object) -> bool:
 
 
 def test_rankings_go_to_their_own_queue_and_what_the_beat_rings_for_to_the_other_but_for_ranks() -> None:
-    queues = {"rank_anew": RANKING, "keep_ranks": RANKING, "expire_grace_periods": DEADLINES, "declare_lost": DEADLINES}
+    queues = {
+        "rank_anew": RANKING,
+        "keep_ranks": RANKING,
+        "erase_old": RANKING,
+        "expire_grace_periods": DEADLINES,
+        "declare_lost": DEADLINES,
+    }
 
     routed = {name: app.amqp.router.route({}, f"conversations.tasks.{name}")["queue"].name for name in queues}
 

@@ -24,7 +24,7 @@ from tests.conftest import assemble
 from tests.conversations.test_tasks import WORKER, running, until
 from tests.servers import as_role, superuser
 
-TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "sweep")
+TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "sweep")
 
 
 def examined() -> dict[str, Finding]:

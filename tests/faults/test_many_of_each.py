@@ -38,7 +38,13 @@ def workers(stack: Stack, code: str) -> list[Program]:
 
 def send_everything(stack: Stack, cast: Cast) -> None:
     """Each task ten times."""
-    tasks: dict[str, list[int]] = {"declare_lost": [], "expire_grace_periods": [], "keep_ranks": [], "rank_anew": [cast.tenant.pk]}
+    tasks: dict[str, list[int]] = {
+        "declare_lost": [],
+        "expire_grace_periods": [],
+        "keep_ranks": [],
+        "erase_old": [],
+        "rank_anew": [cast.tenant.pk],
+    }
     named = {f"conversations.tasks.{name}": values for name, values in tasks.items()} | {"operators.tasks.sweep": []}
     with app.connection_for_write(stack.valkey.url()) as line:
         for name, values in list(named.items()) * TIMES:

@@ -57,6 +57,7 @@ VARIED: dict[str, Words] = {
             {"operator_capacity": luck.choice([None, 5, 10])},
             {"cooldown_minutes": luck.randint(0, 9)},
             {"lease_seconds": luck.choice([None, 30, 60])},
+            {"resolved_conversations_days": luck.choice([None, 1, 30])},
         ]
     ),
 }

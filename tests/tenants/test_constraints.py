@@ -48,6 +48,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "tenant_leases_begin": ("tenants", {"lease_seconds": 60}),
     "tenant_known_clock": ("tenants", {"waiting_clock": "hourglass"}),
     "tenant_message_cap_range": ("tenants", {"message_cap": 0}),
+    "tenant_retention_range": ("tenants", {"resolved_conversations_days": 0}),
     "tenant_weights_are_sane": ("tenants", {"priority_alpha": -1}),
     "tenant_weights_order_something": ("tenants", {"priority_alpha": 0, "priority_beta": 0}),
     "tenants_ranking_done_check": ("tenants", {"ranking_done": -1}),
@@ -66,6 +67,7 @@ IMPLIED = {
     "tenants_delay_cap_minutes_check": "tenant_delay_cap_range",
     "tenants_grace_period_minutes_check": "tenant_grace_range",
     "tenants_message_cap_check": "tenant_message_cap_range",
+    "tenants_resolved_conversations_days_check": "tenant_retention_range",
 }
 OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to break them: the other way
     ("allocated_exactly_with_an_operator", "conversations", {"state": "QUEUED", "assigned_operator_id": "olga"}),
@@ -82,6 +84,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
     ("tenant_grace_range", "tenants", {"grace_period_minutes": 10_081}),
     ("tenant_lease_range", "tenants", {"lease_seconds": 3601, "leases_from": LONG_AGO}),
     ("tenant_message_cap_range", "tenants", {"message_cap": 1_000_001}),
+    ("tenant_retention_range", "tenants", {"resolved_conversations_days": 3651}),
     ("tenant_weights_are_sane", "tenants", {"priority_beta": 101}),
 ]
 # unique index -> (table, its columns)
