@@ -9,7 +9,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test bench hunt model chaos fuzz reset lint fmt lock
+.PHONY: help run dev test bench hunt model chaos fuzz reset lint fmt lock sbom
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -42,11 +42,15 @@ fuzz: $(VENV)/.test  ## questions made out of the OpenAPI document, good and bad
 reset: $(VENV)/.run  ## delete the data of the embedded servers
 	@$(DEVELOPMENT_MACHINE) $(PY) manage.py empty_embedded
 
-lint: $(VENV)/.test  ## what the tests check as well: ruff, mypy, the layers
+lint: $(VENV)/.test  ## what the tests check as well: ruff, mypy, the layers, bandit
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(DEVELOPMENT_MACHINE) $(VENV)/bin/mypy . && $(VENV)/bin/lint-imports
+	@$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive convalloc conversations labels operators tenants manage.py
 
 fmt: $(VENV)/.test  ## format, and mend what ruff can mend
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+sbom: $(VENV)/.test  ## what is pinned, with licences: sbom.cdx.json (CycloneDX 1.6) and docs/licences.md
+	@$(PY) -m tests.supply
 
 lock: $(UV)  ## pin pyproject.toml's dependencies, with hashes, into both requirements files (ARGS=--upgrade: the newest)
 	@$(UV) pip compile --quiet $(ARGS) --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \

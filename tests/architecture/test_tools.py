@@ -1,4 +1,4 @@
-"""What `make lint` says, as tests: the layers, the linter, the format, the types."""
+"""What `make lint` says, as tests: the layers, the linter, the format, the types, what is known to be dangerous."""
 
 import pytest
 
@@ -12,8 +12,15 @@ from tests.architecture.sources import PRODUCT, run
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("mypy", *PRODUCT, "tests", "manage.py"),
+        ("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *PRODUCT, "manage.py"),
     ],
-    ids=["imports run downward", "the linter is content", "the format is the formatter's", "the types fit"],
+    ids=[
+        "imports run downward",
+        "the linter is content",
+        "the format is the formatter's",
+        "the types fit",
+        "nothing is known to be dangerous",
+    ],
 )
 def test_the_tool_is_content(command: tuple[str, ...]) -> None:
     answer = run(*command)

@@ -1,0 +1,5 @@
+"""`make sbom`."""
+
+from tests.supply import bill
+
+bill.write()
