@@ -46,6 +46,7 @@ NOT_FORGOTTEN = ~Q(customer_phone_number__startswith=STAND_IN)
 
 Progress = Callable[[int], object]
 
+ERASED = "conversation.erased"
 ERASE = f"""
     WITH erased AS (
         UPDATE conversations c
@@ -58,7 +59,7 @@ ERASE = f"""
         RETURNING c.*, f.fingerprint
     ), told AS ({
     eventlog.append_sql(
-        "'conversation.erased'",
+        f"'{ERASED}'",
         "conversation",
         subject_id="id",
         before="jsonb_build_object('version', version - 1)",
