@@ -87,6 +87,7 @@ class SignIn(AuthenticationForm):
         if not user.is_staff:
             raise ValidationError(self.error_messages["no_console"], code="no_console")
         isolation.enter(user.tenant_id)
+        security.tell("authn_login_success", operator_id=user.pk, tenant_id=user.tenant_id, door="console")
         assert self.request is not None
         self.request.session.update(dict.fromkeys((BEGAN, SEEN), clock.now().timestamp()))
 
