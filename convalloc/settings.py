@@ -229,7 +229,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 PASSWORD_HASHERS = ["operators.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]  # the first hashes, the others verify
-LOGIN_URL = "/admin/login/"
+LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
 TRUSTED_PROXIES: int = (0 if DEVELOPMENT else 1) if S["TRUSTED_PROXIES"] is None else S["TRUSTED_PROXIES"]
 RATE_LIMIT_ADDRESS: int = S["RATE_LIMIT_ADDRESS"]
 RATE_LIMIT_CALLER: int = S["RATE_LIMIT_CALLER"]
