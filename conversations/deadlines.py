@@ -70,12 +70,13 @@ def open_for(conversation_ids: Iterable[int], now: datetime, *, reason: str = "o
 
     What has its period already keeps that.
     """
-    return _tell(OPEN, conversations=list(conversation_ids), now=now, reason=reason)
+    return _write(OPEN, conversations=list(conversation_ids), now=now, reason=reason)
 
 
 def close(period_ids: Iterable[int], reason: EndReason, now: datetime) -> int:
     """End these periods, as far as nobody did meanwhile; the number that this call ended."""
-    return _tell(CLOSE, periods=list(period_ids), now=now, reason=reason)
+    periods = list(period_ids)
+    return _write(CLOSE, periods=periods, now=now, reason=reason) if periods else 0
 
 
 def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod:
@@ -86,7 +87,7 @@ def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod
     return row
 
 
-def _tell(statement: str, **parameters: object) -> int:
+def _write(statement: str, **parameters: object) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, {"tenant_id": isolation.current_tenant_id()} | eventlog.origin() | parameters)
         (count,) = cursor.fetchone()
