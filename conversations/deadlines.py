@@ -8,6 +8,7 @@ Many are opened or closed in one statement, with an event for each, because an a
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -34,7 +35,7 @@ OPEN = f"""
         RETURNING *
     ), told AS ({
     eventlog.append_sql(
-        "'grace.opened'",
+        "%(kind)s",
         "graceperiod",
         subject_id="id",
         before="'{}'::jsonb",
@@ -52,7 +53,7 @@ CLOSE = f"""
         RETURNING g.*
     ), told AS ({
     eventlog.append_sql(
-        f"CASE end_reason WHEN '{EndReason.EXPIRED}' THEN 'grace.expired' ELSE 'grace.cancelled' END",
+        "%(kind)s",
         "graceperiod",
         subject_id="id",
         before=DESCRIBED,
@@ -70,13 +71,14 @@ def open_for(conversation_ids: Iterable[int], now: datetime, *, reason: str = "o
 
     What has its period already keeps that.
     """
-    return _write(OPEN, conversations=list(conversation_ids), now=now, reason=reason)
+    return _write(OPEN, "grace.opened", conversations=list(conversation_ids), now=now, reason=reason)
 
 
 def close(period_ids: Iterable[int], reason: EndReason, now: datetime) -> int:
     """End these periods, as far as nobody did meanwhile; the number that this call ended."""
+    kind = "grace.expired" if reason == EndReason.EXPIRED else "grace.cancelled"
     periods = list(period_ids)
-    return _write(CLOSE, periods=periods, now=now, reason=reason) if periods else 0
+    return _write(CLOSE, kind, periods=periods, now=now, reason=reason) if periods else 0
 
 
 def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod:
@@ -87,8 +89,8 @@ def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod
     return row
 
 
-def _write(statement: str, **parameters: object) -> int:
+def _write(statement: str, kind: str, **parameters: Any) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id()} | eventlog.origin() | parameters)
+        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "kind": kind} | eventlog.origin() | parameters)
         (count,) = cursor.fetchone()
     return int(count)
