@@ -90,7 +90,8 @@ def extend(row: GracePeriod, expires_at: datetime, *, cause: str) -> GracePeriod
 
 
 def _write(statement: str, kind: str, **parameters: Any) -> int:
+    asked = eventlog.origin() | parameters
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "kind": kind} | eventlog.origin() | parameters)
+        cursor.execute(statement, asked | {"tenant_id": isolation.current_tenant_id(), "kind": kind})
         (count,) = cursor.fetchone()
     return int(count)
