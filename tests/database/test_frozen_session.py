@@ -164,6 +164,14 @@ def test_the_clock_gives_up_too_and_the_next_round_does_it(cast: Cast) -> None:
     invariants.assert_all(cast)
 
 
+def test_outside_a_transaction_too_the_session_is_gone_for_good(cast: Cast) -> None:
+    with connection.cursor() as cursor, frozen_at("SELECT"), pytest.raises(OperationalError, match="has not answered"):
+        cursor.execute("SELECT 'what comes too late'")
+
+    assert connection.connection.closed
+    connection.close()
+
+
 # --- between two requests -----------------------------------------------------------------------------
 
 
