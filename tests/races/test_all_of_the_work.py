@@ -1,17 +1,19 @@
-"""All that somebody holds is let go of, while one conversation of it is handed to somebody else: theirs it stays.
+"""All that somebody holds is let go of, or kept, while one conversation of it goes another way.
 
-One transaction is stopped in the middle, and the other runs into it. The control has no lock, and has to break.
+One transaction is stopped in the middle, and the other runs into it. Each control lacks the guard, and has to break.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from conversations import allocation, grace, lifecycle, queue
+from conversations import allocation, deadlines, grace, lifecycle, queue
 from conversations.grace import Release
 from conversations.models import Conversation, GracePeriod
 from operators.models import Status
 from tenants import isolation
+from tenants.models import Event
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.races.crowd import Call, acting, until_waiting, waits_or_ends
@@ -68,3 +70,37 @@ def test_control_without_the_conversations_locks_what_is_olgas_is_let_go_of(
 
     with pytest.raises(AssertionError):
         invariants.assert_all(cast)
+
+
+def returns_in_the_middle_of_a_deallocation(cast: Cast) -> list[tuple[str, int]]:
+    """A manager has taken one of Otto's two back, but that is not committed, when he returns; how often each end of a deadline is told."""
+    rows = [cast.conversation() for _ in range(2)]
+    with isolation.act_as(cast.tenant.pk):
+        for row in rows:
+            allocation.claim(cast.otto.pk, row.pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+
+    with isolation.act_as(cast.tenant.pk):
+        lifecycle.deallocate(rows[0].pk, by=cast.mia)
+        returning = Call(acting(cast.tenant.pk, grace.change_status, cast.otto.pk, Status.AVAILABLE, cast.tenant))
+        until_waiting(returning)
+    returning.done()
+    with isolation.act_as(cast.tenant.pk):
+        ends = Counter(Event.objects.filter(kind="grace.cancelled").values_list("cause", flat=True))
+    return sorted(ends.items())
+
+
+def test_who_returns_ends_no_deadline_that_somebody_else_has_ended_meanwhile(committed: None) -> None:
+    cast = assemble()
+
+    assert returns_in_the_middle_of_a_deallocation(cast) == [("assignment_ended", 1), ("returned", 1)]
+    invariants.assert_all(cast)
+
+
+def test_control_without_a_look_whether_it_is_open_still_one_deadline_ends_twice(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    still_open = "AND g.ended_at IS NULL"
+    assert still_open in deadlines.CLOSE
+    monkeypatch.setattr(deadlines, "CLOSE", deadlines.CLOSE.replace(still_open, ""))
+    cast = assemble()
+
+    assert returns_in_the_middle_of_a_deallocation(cast) == [("assignment_ended", 1), ("returned", 2)]
