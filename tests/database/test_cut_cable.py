@@ -75,7 +75,7 @@ def test_a_request_over_a_cut_cable_is_answered_and_the_next_one_has_a_session_o
 class Question(threading.Thread):
     """Somebody who waits for the server's answer to a long question when the cable is cut."""
 
-    def __init__(self, limits: dict[str, int]) -> None:
+    def __init__(self, limits: dict[str, Any]) -> None:
         super().__init__(daemon=True)
         self.problem: psycopg.OperationalError | None = None
         self.session = psycopg.connect(os.environ["DATABASE_URL"], **limits)
