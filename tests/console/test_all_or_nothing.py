@@ -11,6 +11,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from conversations import labelling
+from conversations.models import GracePeriod
 from labels.models import Label
 from operators import presence
 from tenants import isolation
@@ -25,6 +26,7 @@ from tests.conversations import invariants
 
 Form = tuple[str, dict[str, Any]]  # where it goes, and what it says
 LIST = reverse("admin:conversations_conversation_changelist")
+GRACE = reverse("admin:conversations_graceperiod_changelist")
 
 
 def change(row: Any) -> str:
@@ -68,6 +70,21 @@ def reassign(cast: Cast) -> Form:
 
 def move(cast: Cast) -> Form:
     return LIST, chosen("move", [witness.held(cast, cast.olga), cast.conversation()], inbox=cast.sales.pk)
+
+
+def grace_of_two(cast: Cast) -> list[GracePeriod]:
+    """Otto's, who is away."""
+    absent(cast)
+    with isolation.act_as(cast.tenant.pk):
+        return list(GracePeriod.objects.filter(ended_at=None))
+
+
+def extend_some_grace(cast: Cast) -> Form:
+    return GRACE, chosen("extend", grace_of_two(cast), minutes=5, reason="on the train")
+
+
+def end_some_grace(cast: Cast) -> Form:
+    return GRACE, chosen("expire_now", grace_of_two(cast), reason="will not come back today")
 
 
 def add_a_label(cast: Cast) -> Form:
@@ -135,6 +152,8 @@ WRITES: dict[Callable[[Cast], Form], str] = {  # to what it is a write of the co
     deallocate: "conversation deallocate",
     reassign: "conversation reassign",
     move: "conversation move",
+    extend_some_grace: "graceperiod extend",
+    end_some_grace: "graceperiod expire_now",
     add_a_label: "label add",
     change_a_label: "label change",
     retire_a_label: "label delete",
