@@ -7,6 +7,7 @@ somebody was told something else than what happened, or something happened that 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from tests.faults.history import Call, Entry, Outcome, Rows, Shown
 
 STATUS, SETTINGS, EXTENDED, REQUEUED = "operator.status_changed", "tenant.settings_changed", "grace.extended", "conversation.requeued"
+LOST = "lost"  # the cause of a status that the clock set
 DONE_BY = {
     "create": "conversation.created",
     "allocate": "conversation.allocated",
@@ -33,7 +35,7 @@ DONE_BY = {
 }
 ALONG = {"release-now": "conversation.deallocated"}  # any number of them, also where the status was that already
 GRACE_ENDS = {"grace.expired", "grace.cancelled"}
-# What nobody may do without having been asked. The clock requeues; it declares nobody lost whose lease is longer than the run.
+# What nobody may do without having been asked. The clock requeues, and declares lost.
 ASKED_FOR = {*DONE_BY.values(), *ALONG.values()} - {REQUEUED}
 # The others hand it to somebody; a move says nothing about it where the inbox is the same.
 ENTERS = dict.fromkeys(("create", "release", "deallocate", "expire-now"), "QUEUED") | {"resolve": "RESOLVED"}
@@ -62,6 +64,7 @@ def check(history: Sequence[Call], log: Iterable[Entry], rows: Rows) -> Verdict:
     nobody_was_shown_the_past(history, found)
     statuses_stand(history, log, rows, found)
     leases_stand(history, rows, found)
+    nobody_is_lost_who_was_heard(history, log, rows, found)
     deadlines_stand(history, log, found)
     grace_ends_once(log, found)
     settings_stand(history, log, rows, found)
@@ -146,7 +149,7 @@ def each_call_did_all_or_nothing(history: Sequence[Call], log: Sequence[Entry], 
     for entry in log:
         if entry.request:
             done[entry.request].append(entry)
-        elif entry.kind in ASKED_FOR:
+        elif entry.kind in ASKED_FOR and entry.cause != LOST:
             found.contradicted.append(f"nobody asked for {entry}")
     for request, entries in done.items():
         call = calls.get(request)
@@ -197,6 +200,19 @@ def leases_stand(history: Sequence[Call], rows: Rows, found: Verdict) -> None:
         for call in history
         if call.act == "heartbeat" and call.outcome is Outcome.OK and call.instant > rows.leases.get(call.operator or 0, "")
     ]
+
+
+def nobody_is_lost_who_was_heard(history: Sequence[Call], log: Sequence[Entry], rows: Rows, found: Verdict) -> None:
+    """The clock declares nobody lost within a lease that they were told of, which runs from their sign of life."""
+    lease = timedelta(seconds=rows.lease_seconds)
+    for entry in (entry for entry in log if entry.cause == LOST and not entry.request):
+        lost = datetime.fromisoformat(entry.at)
+        found.contradicted += [
+            f"{call} was answered, and then {entry}"
+            for call in history
+            if (call.act, call.outcome, call.operator) == ("heartbeat", Outcome.OK, entry.subject) and call.instant
+            if timedelta() < datetime.fromisoformat(call.instant) - lost < lease
+        ]
 
 
 def deadlines_stand(history: Sequence[Call], log: Sequence[Entry], found: Verdict) -> None:

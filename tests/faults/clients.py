@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from operators.models import Operator
 from tests.conftest import Answer
-from tests.faults.history import Call, Outcome, Shown
+from tests.faults.history import BROKEN_OFF, Call, Outcome, Shown
 from tests.races.over_http import Caller
 
 PATIENCE_SECONDS = 8.0  # for an answer: a process that is frozen gives none
@@ -19,10 +20,10 @@ SURELY_NOT = {"unavailable", "queue_busy"}  # codes of a 503 that promise that n
 OF_NO_CONVERSATION = {"status", "release-now", "heartbeat", "extend", "settings"}
 NONE = 10**12  # an id that nothing has
 FORCE = {"force": True, "reason": "chaos"}
-LEASE_SECONDS = 3600  # longer than any run: nobody may be lost
+LEASE_SECONDS = 30  # the shortest there is; who works gives a sign of life every second or two
 # Nobody ever meets these limits, but everybody's hand-outs meet whoever sets them.
 WISHES: list[dict[str, Any]] = [
-    *({"lease_seconds": seconds} for seconds in (LEASE_SECONDS, LEASE_SECONDS, None)),
+    *({"lease_seconds": seconds} for seconds in (LEASE_SECONDS, LEASE_SECONDS, LEASE_SECONDS, None)),
     *({"operator_capacity": limit} for limit in (500, None)),
     *({"priority_alpha": alpha} for alpha in (0.3, 0.4, 0.6)),
     *({"grace_period_minutes": minutes, "cooldown_minutes": minutes - 5} for minutes in (5, 15)),
@@ -30,19 +31,22 @@ WISHES: list[dict[str, Any]] = [
 Acts = list[tuple[int, Callable[[], Any]]]  # how often, and what
 
 
-class Ground(NamedTuple):
+@dataclass(frozen=True)
+class Ground:
     """Where the clients work: who there is, and what there is to do; somebody else keeps the lists up to date."""
 
     port: int
     operators: Sequence[Operator]
+    faithful: Operator  # does nothing but give signs of life
     manager: Operator
     admin: Operator
     inboxes: Sequence[int]
-    waiting: list[int]
-    held: list[tuple[int, int]]  # conversation and holder, as of a moment ago
-    kept: list[tuple[int, int]]  # grace period and conversation
-    history: list[Call]
-    resets: threading.Event  # while it is set, lines are broken off in the middle of a call
+    silent: list[Operator] = field(default_factory=list)  # give none; the last one may be at work still
+    waiting: list[int] = field(default_factory=list)
+    held: list[tuple[int, int]] = field(default_factory=list)  # conversation and holder, as of a moment ago
+    kept: list[tuple[int, int]] = field(default_factory=list)  # grace period and conversation
+    history: list[Call] = field(default_factory=list)
+    resets: threading.Event = field(default_factory=threading.Event)  # while it is set, lines are broken off in the middle of a call
 
 
 class Client:
@@ -79,11 +83,12 @@ class Client:
             (4, lambda: self.ask("release", holder, conversation_id=held, reason="chaos")),
             (3, lambda: self.set_status(operator, "AVAILABLE")),
             (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE"]))),
-            (3, lambda: self.give_a_sign_of_life(operator)),
+            (3, lambda: self.give_a_sign_of_life(self.luck.choice([operator, ground.faithful]))),
         ]
 
     def _of_a_manager(self, operator: Operator) -> Acts:
-        ground, pk, force = self.ground, operator.pk, self.luck.choice([{}, {}, FORCE])
+        ground, force = self.ground, self.luck.choice([{}, {}, FORCE])
+        pk = self.luck.choice([operator, operator, ground.faithful, *ground.silent[-1:]]).pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
         held, _ = self.luck.choice(list(ground.held) or [(NONE, pk)])
         period, kept = self.luck.choice(list(ground.kept) or [(NONE, NONE)])
@@ -94,8 +99,8 @@ class Client:
             (5, lambda: self.ask("reassign", ground.manager, operator_id=pk, conversation_id=held, **force)),
             (3, lambda: self.ask("move-inbox", ground.manager, conversation_id=anything, inbox_id=inbox)),
             (1, lambda: self.put_all_back(operator)),
-            (2, lambda: self.extend(period)),
-            (2, lambda: self.expire_now(period, kept)),
+            (4, lambda: self.extend(period)),
+            (3, lambda: self.expire_now(period, kept)),
             (1, lambda: self.tune(**self.luck.choice(WISHES))),
         ]
 
@@ -153,6 +158,7 @@ class Client:
         if outcome is Outcome.UNKNOWN:
             try:
                 answer = self._call(who, id_, question)
+                said = BROKEN_OFF
             except (OSError, HTTPException):
                 self.hang_up()
         if answer is not None:
