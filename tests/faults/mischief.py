@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from random import Random
 from typing import NamedTuple
 
-from tests.faults.sight import Session, Sight, look
+from tests.faults.sight import Session, Sight, alive, look
 from tests.faults.stack import PATIENCE_SECONDS, TICK_SECONDS, Stack
 
 # Longer than a session may idle within a transaction: what a frozen process has locked is free again before it goes on.
@@ -43,6 +43,7 @@ def kill_a_worker_of_the_api(target: Target) -> Iterator[Sight]:
     """SIGKILL; the server starts another."""
     with in_the_middle(target, lambda sight: sight.api) as (aim, victim):
         os.kill(aim.sessions[victim], signal.SIGKILL)
+        target.stack.until(lambda: not alive([aim.sessions[victim]]))
     yield aim
 
 
