@@ -21,7 +21,7 @@ from tenants import eventlog, isolation, tuning
 from tenants.models import Event, Tenant
 from tests.conftest import assemble
 from tests.faults.checker import SETTINGS, Verdict, check
-from tests.faults.clients import LEASE_SECONDS, Client, Ground
+from tests.faults.clients import LEASE_SECONDS, SILENT, Client, Ground
 from tests.faults.evidence import Blow, broken_off, done_by_the_clock, missing
 from tests.faults.history import Call, Entry, Outcome, Period, Rows, Shown
 from tests.faults.mischief import Fault, Target
@@ -33,6 +33,7 @@ CLIENTS = 12
 WEIGHTS = {"priority_alpha", "priority_beta"}
 BREATH_SECONDS = 0.3  # between two faults
 LONG_AGO_SECONDS = 7200
+AT_WORK_SECONDS = 3  # until somebody is declared lost who gives no sign of life
 KEPT = "SELECT id, conversation_id FROM grace_period_assignments WHERE tenant_id = %s AND ended_at IS NULL"
 AT_WORK = f"SELECT operator_id FROM operator_status WHERE tenant_id = %s AND status <> '{Status.OFFLINE}'"
 TICKED = "SELECT ended_at FROM ticks WHERE task = 'expire_grace_periods'"
@@ -63,7 +64,7 @@ class Chaos:
         self.ground = Ground(
             port or stack.port,
             operators,
-            self.newcomer(heard=True),
+            self.newcomer(silent_seconds=0),
             manager=self.cast.mia,
             admin=self.cast.ada,
             inboxes=[inbox.pk for inbox in self.inboxes],
@@ -114,6 +115,10 @@ class Chaos:
         """When this blow was over for whom."""
         return ends_of(blow, self.ground.history, self.ticks)
 
+    def aches(self) -> list[float]:
+        """For how many seconds each blow was felt, by clients and by the beat, after it was undone."""
+        return [end - blow.undone for blow in self.blows for end in self.ends(blow) if end is not None]
+
     def missing(self) -> list[str]:
         """What the run must have had, and has not had so far."""
         return missing(self.blows, self.ground.history, self.log())
@@ -151,26 +156,26 @@ class Chaos:
                 self.look()
                 self.write()
                 self.hire()
-                self.an_hour_passes(away_seconds=1)
+                self.an_hour_passes(away_seconds=0.5)
         connection.close()
 
     def hire(self) -> None:
-        """Somebody comes who takes work and gives no sign of life, as soon as the last one of that kind was declared lost."""
+        """In the place of whoever was declared lost comes somebody else who takes work and gives no sign of life."""
         at_work = {pk for (pk,) in self.stack.command(AT_WORK, self.cast.tenant.pk)}
-        if not at_work.isdisjoint(operator.pk for operator in self.ground.silent):
+        if len(at_work & {operator.pk for operator in self.ground.silent}) == SILENT:
             return
         try:
-            self.ground.silent.append(self.newcomer(heard=False))
+            self.ground.silent.append(self.newcomer(silent_seconds=LEASE_SECONDS - AT_WORK_SECONDS))
         except (DatabaseError, InterfaceError, OutcomeUnknown):
             connection.close()
 
-    def newcomer(self, *, heard: bool) -> Operator:
-        """Somebody whose status is from long ago, so that only signs of life can keep them at work."""
+    def newcomer(self, *, silent_seconds: float) -> Operator:
+        """Somebody who was last heard so long ago, and whose status is older than any lease: only signs of life can keep them."""
         with isolation.act_as(self.cast.tenant.pk):
             operator: Operator = self.cast.operator(inboxes=self.inboxes)
             silent_for(self.cast, operator, LONG_AGO_SECONDS)
-            if heard:
-                OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=clock.now())
+            heard = clock.now() - timedelta(seconds=silent_seconds)
+            OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=heard)
         return operator
 
     def an_hour_passes(self, *, away_seconds: float) -> None:

@@ -20,6 +20,7 @@ SURELY_NOT = {"unavailable", "queue_busy"}  # codes of a 503 that promise that n
 OF_NO_CONVERSATION = {"status", "release-now", "heartbeat", "extend", "settings"}
 NONE = 10**12  # an id that nothing has
 FORCE = {"force": True, "reason": "chaos"}
+SILENT = 2  # so many are at work at a time who give no sign of life
 LEASE_SECONDS = 30  # the shortest there is; who works gives a sign of life every second or two
 # Nobody ever meets these limits, but everybody's hand-outs meet whoever sets them.
 WISHES: list[dict[str, Any]] = [
@@ -41,7 +42,7 @@ class Ground:
     manager: Operator
     admin: Operator
     inboxes: Sequence[int]
-    silent: list[Operator] = field(default_factory=list)  # give none; the last one may be at work still
+    silent: list[Operator] = field(default_factory=list)  # give none; the last ones may be at work still
     waiting: list[int] = field(default_factory=list)
     held: list[tuple[int, int]] = field(default_factory=list)  # conversation and holder, as of a moment ago
     kept: list[tuple[int, int]] = field(default_factory=list)  # grace period and conversation
@@ -73,24 +74,25 @@ class Client:
     def _of_an_operator(self, operator: Operator) -> Acts:
         ground, pk = self.ground, operator.pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
-        held, holder_pk = self.luck.choice(list(ground.held) or [(NONE, pk)])
-        holder = {somebody.pk: somebody for somebody in ground.operators}.get(holder_pk, operator)
+        held, holder_pk = self._something_held() or (NONE, pk)
+        people = (*ground.operators, ground.faithful, *ground.silent)
+        holder = {somebody.pk: somebody for somebody in people}.get(holder_pk, operator)
         return [
             (8, lambda: self.ask("allocate", operator, operator_id=pk)),
             (2, lambda: self.ask("allocate", operator, operator_id=pk, count=3)),
             (4, lambda: self.ask("claim", operator, operator_id=pk, conversation_id=waiting)),
             (5, lambda: self.ask("resolve", holder, conversation_id=held)),
             (4, lambda: self.ask("release", holder, conversation_id=held, reason="chaos")),
-            (3, lambda: self.set_status(operator, "AVAILABLE")),
-            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE"]))),
+            (2, lambda: self.set_status(operator, "AVAILABLE")),
+            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE", "OFFLINE"]))),
             (3, lambda: self.give_a_sign_of_life(self.luck.choice([operator, ground.faithful]))),
         ]
 
     def _of_a_manager(self, operator: Operator) -> Acts:
         ground, force = self.ground, self.luck.choice([{}, {}, FORCE])
-        pk = self.luck.choice([operator, operator, ground.faithful, *ground.silent[-1:]]).pk
+        pk = self.luck.choice([operator, operator, ground.faithful, *ground.silent[-SILENT:]]).pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
-        held, _ = self.luck.choice(list(ground.held) or [(NONE, pk)])
+        held, _ = self._something_held() or (NONE, pk)
         period, kept = self.luck.choice(list(ground.kept) or [(NONE, NONE)])
         inbox, anything = self.luck.choice(ground.inboxes), self.luck.choice([waiting, held])
         return [
@@ -103,6 +105,11 @@ class Client:
             (3, lambda: self.expire_now(period, kept)),
             (1, lambda: self.tune(**self.luck.choice(WISHES))),
         ]
+
+    def _something_held(self) -> tuple[int, int] | None:
+        """A conversation and who holds it: mostly somebody who is here, so that there is grace that nobody cuts short."""
+        kept = {conversation for _, conversation in list(self.ground.kept)} if self.luck.random() < 0.8 else set()
+        return self.luck.choice([held for held in list(self.ground.held) if held[0] not in kept] or [None])
 
     def ask(self, act: str, who: Operator, **body: Any) -> Call:
         """An act on conversations, and what became of it."""

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts 
 SEED = int(os.environ.get("CHAOS_SEED", "0"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "0"))  # 0: every fault once
 ROUNDS = 3  # at most, where the time is over
+HANG_SECONDS = 180.0  # nobody measures by this: what takes so long would take for ever
 
 
 def doctor(stack: Stack, tenant_id: int) -> None:
@@ -67,6 +68,7 @@ def test_whatever_goes_wrong_nothing_is_lost_nothing_is_doubled_and_nobody_was_t
 
     sys.stdout.write(report(chaos, verdict))
     assert missing == []
+    assert max(chaos.aches()) < HANG_SECONDS
     assert verdict == Verdict()
     assert {call.said for call in chaos.ground.history if call.said.startswith("5")} <= {
         "503 unavailable",
