@@ -11,6 +11,8 @@ from celery import Celery
 from django.conf import settings
 from kombu import Exchange, Queue
 
+from convalloc.rhythm import Every
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 
 app = Celery("convalloc")
@@ -24,11 +26,12 @@ app.conf.task_create_missing_queues = False  # a worker on a queue that nobody f
 app.conf.task_default_queue = DEADLINES
 app.conf.task_routes = {f"conversations.tasks.{name}": {"queue": RANKING} for name in ("keep_ranks", "rank_anew")}
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
+EVERY_TICK = Every(settings.TICK_SECONDS)
 app.conf.beat_schedule = {
     # Who fell silent is OFFLINE within a minute of their lease's end; the grace period of their work begins then.
-    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": settings.TICK_SECONDS},
+    "declare the silent lost": {"task": "conversations.tasks.declare_lost", "schedule": EVERY_TICK},
     # A deadline is met to the minute; a late beat catches up in one round.
-    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": settings.TICK_SECONDS},
+    "expire grace periods": {"task": "conversations.tasks.expire_grace_periods", "schedule": EVERY_TICK},
     # Keeps what crossed the delay cap since the last tick short: a pick sorts it. Late only means slower.
-    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": settings.TICK_SECONDS},
+    "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": EVERY_TICK},
 }

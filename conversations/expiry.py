@@ -23,6 +23,7 @@ from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
 
+TASK = "expire_grace_periods"  # what tenants.ticks calls it
 (EXPIRE,) = (move for move in states.TRANSITIONS if move.act == "expire")
 EndReason = GracePeriod.EndReason
 ROUND = 500  # periods of one transaction: its locks last for a fraction of a second
@@ -91,17 +92,19 @@ RELEASE = f"""
 class Counts(NamedTuple):
     """What a round of expiry did: conversations returned to the queue, and periods that had become pointless.
 
-    `late_seconds`: for how long the oldest deadline had passed when its conversation was returned.
+    `late_seconds`: for how long the oldest deadline had passed when its conversation was returned. `left`: how many periods, or
+    tenants, are left for the next call.
     """
 
     released: int = 0
     closed: int = 0
     late_seconds: int = 0
+    left: int = 0
 
     def __add__(self, other: object) -> "Counts":
         assert isinstance(other, Counts)
         late_seconds = max(self.late_seconds, other.late_seconds)
-        return Counts(self.released + other.released, self.closed + other.closed, late_seconds)
+        return Counts(self.released + other.released, self.closed + other.closed, late_seconds, self.left + other.left)
 
 
 class Suspect(NamedTuple):
@@ -117,7 +120,7 @@ def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:
     """Return to the queue what is due, over all tenants, in rounds of at most `limit` rows, a transaction each.
 
     Harmless to call twice, ten times, or at the same time from many workers. No round begins after `until` (of
-    time.monotonic): the next call goes on. Raises as `expire_all_of` at the end, when every tenant was visited.
+    time.monotonic): the next call goes on.
     """
     total = Counts()
 
@@ -126,18 +129,18 @@ def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:
         for done in expire_all_of(tenant_id, limit, until):
             total += done
 
-    rounds.visit(rounds.with_due_grace(), visit, until)
-    return total
+    left = rounds.visit(rounds.with_due_grace(), visit, until)
+    return total + Counts(left=left)
 
 
 def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Iterator[Counts]:
     """Return to the queue what is due in one tenant; what each round did.
 
     What somebody is at work on is passed over at first, so that it holds up nothing else, and waited for at the end, one after
-    another. Whose row they do not let go of, is left for the next call; that is raised, so that it is seen.
+    another. Whose row they do not let go of, is left for the next call.
     """
+    left = 0
     busy: list[Suspect] = []
-    problems: list[DatabaseError] = []
     met: list[Suspect] = []
     while time.monotonic() < until:
         with isolation.act_as(tenant_id):
@@ -149,18 +152,20 @@ def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -
         if len(met) < limit:
             break
     for suspect in busy:
-        if time.monotonic() >= until or len(problems) >= PATIENCE:
-            break
-        try:
-            with isolation.act_as(tenant_id):
-                done, _ = _expire([suspect], wait=True)
-        except DatabaseError as problem:
-            log.exception("grace period %s is left for the next round", suspect.id)
-            problems.append(problem)
-        else:
-            yield done
-    if problems:
-        raise problems[0]
+        patient = left < PATIENCE and time.monotonic() < until
+        done = _expire_or_leave(tenant_id, suspect) if patient else Counts(left=1)
+        left += done.left
+        yield done
+
+
+def _expire_or_leave(tenant_id: int, suspect: Suspect) -> Counts:
+    try:
+        with isolation.act_as(tenant_id):
+            done, _ = _expire([suspect], wait=True)
+    except DatabaseError:
+        log.exception("grace period %s is left for the next round", suspect.id)
+        return Counts(left=1)
+    return done
 
 
 def _due(limit: int, after: Suspect | None) -> list[Suspect]:

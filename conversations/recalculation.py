@@ -107,10 +107,11 @@ def catch_up(tenant_id: int, until: float) -> int:
 
 
 class Counts(NamedTuple):
-    """What a tick did: rows flagged as saturated, rows ranked anew because weights had changed."""
+    """What a tick did: rows flagged as saturated, rows ranked anew because weights had changed; tenants left for the next one."""
 
     flagged: int = 0
     reranked: int = 0
+    left: int = 0
 
 
 def tick(limit: int = 5000) -> Counts:
@@ -135,8 +136,5 @@ def tick(limit: int = 5000) -> Counts:
         reranked += catch_up(tenant_id, until)
 
     tenants = rounds.all_tenants()
-    try:
-        rounds.visit(tenants, flag)
-    finally:
-        rounds.visit(tenants, rank)
-    return Counts(flagged, reranked)
+    left = rounds.visit(tenants, flag) + rounds.visit(tenants, rank)
+    return Counts(flagged, reranked, left)

@@ -5,6 +5,7 @@ Not before every silence was spared once that may be an outage of ours (docs/dec
 
 import logging
 import math
+import random
 import time
 from datetime import timedelta
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from django.db import DatabaseError
 
 from convalloc import clock
 from conversations import grace
-from operators import leases
+from operators import leases, presence
 from operators.models import Status
 from tenants import isolation, rounds, ticks
 from tenants.models import Tenant
@@ -26,34 +27,43 @@ ROUND = 500  # operators that are looked for at a time
 # Without a tick for so long, the database may have been away, and the API with it. A ring that came to nothing makes it two ticks;
 # one that came late, a quarter more than one.
 OUTAGE = timedelta(seconds=1.5 * settings.TICK_SECONDS)
+PATIENCE = 3  # how many of a tenant somebody may keep locked, until the rest is left as well
 SAFE_SECONDS = 2 * settings.TICK_SECONDS  # a lease of so long, with three signs of life in it, survives an outage between two rings
 
 
 class Counts(NamedTuple):
-    """How many operators were declared lost; and how long the oldest of their leases had been over."""
+    """How many operators were declared lost; how long the oldest of their leases had been over; how many are left for the next round."""
 
     lost: int = 0
     late_seconds: int = 0
+    left: int = 0
 
     def __add__(self, other: object) -> "Counts":
         assert isinstance(other, Counts)
-        return Counts(self.lost + other.lost, max(self.late_seconds, other.late_seconds))
+        return Counts(self.lost + other.lost, max(self.late_seconds, other.late_seconds), self.left + other.left)
+
+
+class NotYet(Exception):
+    """Leases that have to begin anew after an outage of ours could not: the tick has failed, and the next one still knows of it."""
 
 
 def declare_lost(limit: int = ROUND, until: float = math.inf) -> Counts:
     """`sweep` every tenant that has leases. Harmless to call twice, ten times, or at the same time from many workers.
 
     Nobody is begun with after `until` (of time.monotonic); but after an outage of ours leases begin anew in every tenant even
-    then: the next tick knows of no outage any more. Raises the first problem at the end, so that it is seen.
+    then, or it raises NotYet at the end: of a tick that ended well the next one concludes that there is no outage to spare for.
     """
     total = Counts()
+    deaf = was_away()
 
     def visit(tenant_id: int) -> None:
         nonlocal total
         total += sweep(tenant_id, limit, until)
 
-    rounds.visit(rounds.with_leases(), visit, math.inf if was_away() else until)
-    return total
+    left = rounds.visit(rounds.with_leases(), visit, math.inf if deaf else until)
+    if deaf and left:
+        raise NotYet(f"in {left} tenants leases could not begin anew")
+    return total + Counts(left=left)
 
 
 def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts:
@@ -61,30 +71,35 @@ def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts
 
     Where it may be us who did not hear, every silence is spared once: leases begin anew, and lost is only whoever has not been
     heard since they last did. Whose row somebody else does not let go of, is left for the next round, or for the end of the new
-    lease; that is raised at the end.
+    lease; after PATIENCE of these so is the rest.
     """
     total = Counts()
-    problems: list[DatabaseError] = []
     deaf, silent = was_away(), [0]
-    while silent and time.monotonic() < until:
+
+    def goes_on() -> bool:
+        return total.left < PATIENCE and time.monotonic() < until
+
+    while silent and goes_on():
         with isolation.act_as(tenant_id):
             silent = leases.silent(limit, after=silent[-1], deaf=deaf)
-        for operator_id in silent:
-            if time.monotonic() >= until:
-                break
-            try:
-                with isolation.act_as(tenant_id):
-                    late = lose(operator_id)
-            except DatabaseError as problem:
-                log.exception("operator %s is left for the next round", operator_id)
-                problems.append(problem)
-            else:
-                total += Counts() if late is None else Counts(1, int(late.total_seconds()))
+            free = presence.hold_many(silent, wait=False)
+        # Who is busy comes last, and no two rounds have one order: nobody always waits behind the same who are stuck.
+        for operator_id in sorted(random.sample(silent, len(silent)), key=lambda id_: id_ not in free):
+            if goes_on():
+                total += _lose_or_leave(tenant_id, operator_id)
     if deaf:
         begin_anew(tenant_id)
-    if problems:
-        raise problems[0]
     return total
+
+
+def _lose_or_leave(tenant_id: int, operator_id: int) -> Counts:
+    try:
+        with isolation.act_as(tenant_id):
+            late = lose(operator_id)
+    except DatabaseError:
+        log.exception("operator %s is left for the next round", operator_id)
+        return Counts(left=1)
+    return Counts() if late is None else Counts(1, int(late.total_seconds()))
 
 
 def was_away() -> bool:

@@ -18,7 +18,7 @@ def declare_lost() -> dict[str, int]:
 @shared_task
 def expire_grace_periods() -> dict[str, int]:
     """Return to the queue what offline operators have kept for too long."""
-    return ticks.once("expire_grace_periods", lambda: expiry.expire_due(until=time.monotonic() + TURN_SECONDS)._asdict())
+    return ticks.once(expiry.TASK, lambda: expiry.expire_due(until=time.monotonic() + TURN_SECONDS)._asdict())
 
 
 @shared_task

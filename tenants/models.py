@@ -219,6 +219,9 @@ class Tick(TenantOwned):
     failed_at = models.DateTimeField(null=True)  # when the work last raised something
     failure = models.TextField(db_default="")  # the kind of it, until a tick ends well
     counts = models.JSONField(db_default=models.Value({}, models.JSONField()))  # of the tick that ended
+    totals = models.JSONField(db_default=models.Value({}, models.JSONField()))  # of all that ended, and how many they were
+    worst_late_seconds = models.IntegerField(db_default=0)  # how late any of them was with its oldest deadline
+    worst_late_at = models.DateTimeField(null=True)  # when that was
 
     class Meta(TenantOwned.Meta):
         abstract = False

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Iterable
 
@@ -10,23 +11,25 @@ from django.db import connection
 log = logging.getLogger(__name__)
 
 
-def visit(tenant_ids: Iterable[int], act: Callable[[int], None], until: float = math.inf) -> None:
-    """Call `act` for each tenant. Whose rows are locked or whose transaction fails is left for the next round.
+def visit(tenant_ids: Iterable[int], act: Callable[[int], None], until: float = math.inf) -> int:
+    """Call `act` for each tenant; how many are left for the next round.
 
-    So is who was not visited by `until` (of time.monotonic). Raises the first problem again at the end, so that it is seen.
+    Whose transaction fails is, and the log says why; so is who was not visited by `until` (of time.monotonic). Each round has
+    an order of its own, so that it is not always the same tenants who come last.
     """
-    problems: list[Exception] = []
-    for tenant_id in tenant_ids:
-        if time.monotonic() >= until:
-            log.warning("tenant %s and those after it are left for the next round: the turn is over", tenant_id)
-            break
+    waiting = list(tenant_ids)
+    random.shuffle(waiting)
+    left = 0
+    while waiting and time.monotonic() < until:
+        tenant_id = waiting.pop()
         try:
             act(tenant_id)
-        except Exception as problem:
+        except Exception:
             log.exception("tenant %s is left for the next round", tenant_id)
-            problems.append(problem)
-    if problems:
-        raise problems[0]
+            left += 1
+    if waiting:
+        log.warning("the turn is over: %s tenants are left for the next round", len(waiting))
+    return left + len(waiting)
 
 
 def all_tenants() -> list[int]:

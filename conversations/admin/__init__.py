@@ -4,6 +4,6 @@ Like conversations/api, this door stands on the highest floor because its acts j
 starts grace periods, retiring a label takes it off conversations, a new limit waits for the hand-outs under way.
 """
 
-from conversations.admin import conversations, history, labels, organisation, people
+from conversations.admin import conversations, grace_periods, history, labels, organisation, people
 
-__all__ = ["conversations", "history", "labels", "organisation", "people"]
+__all__ = ["conversations", "grace_periods", "history", "labels", "organisation", "people"]

@@ -1,4 +1,4 @@
-"""The console's pages of what happened: events, assignments, grace periods, labels worn, presence. Nothing here can be changed."""
+"""The console's pages of what happened: events, assignments, labels worn, presence. Nothing here can be changed."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from convalloc.console import Page
 from conversations.admin.conversations import in_words
-from conversations.models import Assignment, ConversationLabel, GracePeriod
+from conversations.models import Assignment, ConversationLabel
 from operators.models import Operator, PresencePeriod
 from tenants.models import Event
 
@@ -78,22 +78,6 @@ class AssignmentPage(Page):
 
     list_display = ("conversation", "operator", "source", "started_at", "ended_at", "end_reason")
     list_filter = (("operator", RelatedDropdownFilter), ("source", ChoicesDropdownFilter), ("end_reason", ChoicesDropdownFilter))
-    list_select_related = ("conversation", "operator")
-    ordering = ("-pk",)
-    search_fields = ("conversation__id",)
-    search_help_text = "A conversation's id"
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By conversation."""
-        return of_conversation(queryset, search_term), False
-
-
-@admin.register(GracePeriod)
-class GracePeriodPage(Page):
-    """What absent operators still keep, and until when."""
-
-    list_display = ("conversation", "operator", "reason", "opened_at", "expires_at", "ended_at", "end_reason")
-    list_filter = (("operator", RelatedDropdownFilter), ("end_reason", ChoicesDropdownFilter), ("ended_at", admin.EmptyFieldListFilter))
     list_select_related = ("conversation", "operator")
     ordering = ("-pk",)
     search_fields = ("conversation__id",)

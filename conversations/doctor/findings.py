@@ -33,6 +33,7 @@ class Finding:
     of: str = ""  # what the ids are ids of
     tenants: dict[int, Offenders] = field(default_factory=dict)
     looked_at: int = 0  # of the same
+    figures: dict[str, Any] = field(default_factory=dict)  # what the message tells in words, for whoever draws curves of it
 
     @property
     def count(self) -> int:
@@ -46,7 +47,13 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        told = {"name": self.name, "verdict": self.verdict.value, "message": self.message, "advice": "" if self.is_fine else self.advice}
+        told: dict[str, Any] = {
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "message": self.message,
+            "advice": "" if self.is_fine else self.advice,
+        }
+        told |= {"figures": self.figures} if self.figures else {}
         if not self.of:
             return told
         tenants = [{"tenant_id": tenant_id, "count": number, "ids": ids} for tenant_id, (number, ids) in self.tenants.items()]

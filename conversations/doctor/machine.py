@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from celery import Celery
 from django.conf import settings
@@ -128,20 +129,33 @@ def beat(app: Celery) -> Iterator[Finding]:
     with isolation.act_as(PLATFORM_TENANT_ID):
         age = now - Tenant.objects.get(pk=PLATFORM_TENANT_ID).created_at
     for entry in app.conf.beat_schedule.values():
-        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), timedelta(seconds=entry["schedule"]), age)
+        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), entry["schedule"].run_every, age)
 
 
 def _tick(tick: ticks.LastTick, period: timedelta, age: timedelta) -> Finding:
-    """A tick that ended well within two periods is as it should be; one that is late by five will hardly come by itself."""
-    name = f"tick {tick.task}"
+    """A tick that ended well within two periods is as it should be; one that is late by five will hardly come by itself.
+
+    So is one that met its oldest deadline within two periods, and left nothing for the next one.
+    """
+    name, figures = f"tick {tick.task}", _figures(tick)
     if tick.ended is None and not tick.failure and timedelta() <= age < 2 * period:
-        return Finding(name, OK, f"has not ended yet: the installation is {_spell(age)} old, and the first is due within {_spell(period)}")
+        message = f"has not ended yet: the installation is {_spell(age)} old, and the first is due within {_spell(period)}"
+        return Finding(name, OK, message, figures=figures)
     advice = "See the beat (celery -A convalloc beat), the worker and its log: the same work by hand is a command of manage.py."
-    if tick.failure:
-        when = _spell(tick.failed)
+    if tick.failure or tick.left:
+        when = _spell(tick.failed if tick.failure else tick.ended)
         advice = f"Its traceback is in the worker's log, of {when} ago, with who is left for the next round. The next tick tries again."
-    verdict = FAIL if tick.ended is None or tick.ended > 5 * period else WARN if tick.failure or tick.ended > 2 * period else OK
-    return Finding(name, verdict, "; ".join(_told(tick, period)), advice)
+    troubles = bool(tick.failure or tick.left) or max(tick.ended or period, tick.late) > 2 * period
+    verdict = FAIL if tick.ended is None or tick.ended > 5 * period else WARN if troubles else OK
+    return Finding(name, verdict, "; ".join(_told(tick, period)), advice, figures=figures)
+
+
+def _figures(tick: ticks.LastTick) -> dict[str, Any]:
+    """Whole seconds, of what has happened at all."""
+    ages = {"began": tick.began, "ended": tick.ended, "failed": tick.failed, "worst_late": tick.worst_ago}
+    since = {f"{what}_seconds_ago": _seconds(ago) for what, ago in ages.items() if ago is not None}
+    lateness = {"late_seconds": _seconds(tick.late), "worst_late_seconds": _seconds(tick.worst)}
+    return since | lateness | {"left": tick.left, "totals": dict(tick.totals)}
 
 
 def _told(tick: ticks.LastTick, period: timedelta) -> Iterator[str]:
@@ -157,9 +171,17 @@ def _told(tick: ticks.LastTick, period: timedelta) -> Iterator[str]:
         return
     late = f", and met its oldest deadline {_spell(tick.late)} late" if tick.late else ""
     yield f"the last good one ended {_spell(tick.ended)} ago{late}"
+    if tick.left:
+        yield f"it left {tick.left} for the next one"
+    if tick.worst_ago is not None and tick.worst > tick.late:
+        yield f"the worst was {_spell(tick.worst)} late, {_spell(tick.worst_ago)} ago"
+
+
+def _seconds(age: timedelta) -> int:
+    return max(0, round(age.total_seconds()))
 
 
 def _spell(age: timedelta | None) -> str:
     assert age is not None
-    seconds = max(0, round(age.total_seconds()))
+    seconds = _seconds(age)
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

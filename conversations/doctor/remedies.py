@@ -135,11 +135,7 @@ def mend(findings: list[Finding]) -> Mending:
 def _apply(remedy: Remedy, invariant: Invariant, tenant: Tenant, mending: Mending) -> None:
     """One remedy for one tenant. Raises Lost. Where the first few are left, so is the rest: each of them may cost a lock_timeout."""
     number = left = 0
-    try:
-        with examination.stays():
-            ids = examination.offenders(invariant, tenant.pk)
-    except DatabaseError:  # the examination says so
-        return
+    ids = _offenders(invariant, tenant)
     for id_ in ids[:1] if remedy.at_once else ids:
         try:
             with examination.stays():
@@ -150,5 +146,16 @@ def _apply(remedy: Remedy, invariant: Invariant, tenant: Tenant, mending: Mendin
             mending.left.append(f"tenant {tenant.pk}: {invariant.name}, {whom}: {examination.gist(problem)}")
             if left == PATIENCE:
                 break
+    if ids and remedy.at_once and not left and (still := _offenders(invariant, tenant)):
+        mending.left.append(f"tenant {tenant.pk}: {invariant.name}, {len(still)} of {len(ids)} {invariant.of}: see the log")
     if number:
         mending.done.append(f"tenant {tenant.pk}: {number} {remedy.what}")
+
+
+def _offenders(invariant: Invariant, tenant: Tenant) -> list[int]:
+    """Their ids; none where the question itself fails, which the examination tells. Raises Lost."""
+    try:
+        with examination.stays():
+            return examination.offenders(invariant, tenant.pk)
+    except DatabaseError:
+        return []

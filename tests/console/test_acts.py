@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from conversations import allocation, labelling, lifecycle
-from conversations.admin import acts
+from conversations.admin import at_once
 from conversations.models import Assignment, ConversationLabel
 from operators import presence
 from operators.models import Operator, Status
@@ -160,7 +160,7 @@ def test_a_neighbours_conversation_among_the_chosen_is_as_if_it_were_not(cast: C
 
 
 def test_too_many_at_once_are_refused_as_a_whole(cast: Cast, browse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acts, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(at_once, "MOST_AT_ONCE", 2)
     rows = [held(cast, cast.olga) for _ in range(3)]
 
     response = do(browse(cast.mia), "deallocate", rows)

@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -19,16 +20,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from conversations import allocation, demo, grace
+from convalloc import clock
+from conversations import allocation, demo, expiry, grace, silence
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from labels.models import Label
 from operators.models import Operator, OperatorStatus, Status
-from tenants import isolation
+from tenants import isolation, ticks
 from tenants.models import Inbox, Tenant
 from tests.conftest import Api, Cast, assemble
 from tests.conversations import invariants
 from tests.operators.test_leases import silent_for, with_leases
+from tests.races.crowd import neighbour
 from tests.servers import superuser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,17 +86,43 @@ def test_declare_lost_finds_the_silent_and_says_how_many(cast: Cast) -> None:
     with_leases(cast, 60)
     silent_for(cast, cast.otto, 61)
 
-    assert said("declare_lost") == "1 operators lost\n"
+    assert re.fullmatch("1 operators lost, the first of them [12] s ago\n", said("declare_lost"))
     assert said("declare_lost") == "0 operators lost\n"
 
 
 def test_expire_grace_periods_returns_what_is_due_and_says_how_many(cast: Cast) -> None:
     row = overdue(cast)
 
-    assert "1 conversations returned" in said("expire_grace_periods")
-    assert "0 conversations returned" in said("expire_grace_periods")
-
+    assert re.match("1 conversations returned to the queue up to 27.. s late, ", said("expire_grace_periods"))
+    assert said("expire_grace_periods").startswith("0 conversations returned to the queue, ")
     assert cast.again(row).state == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("command", "held"),
+    [("expire_grace_periods", "SELECT FROM conversations FOR UPDATE"), ("declare_lost", "SELECT FROM operator_status FOR UPDATE")],
+)
+def test_a_command_that_had_to_leave_something_says_so_and_fails(committed: None, command: str, held: str) -> None:
+    cast = assemble()
+    overdue(cast)
+    with_leases(cast, 60)
+    silent_for(cast, cast.olga, 61)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute(held.encode())
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(CommandError, match="1 were left for the next round"):
+            said(command)
+
+    assert said(command).startswith("1 ")
+
+
+@pytest.mark.parametrize(("command", "task"), [("expire_grace_periods", expiry.TASK), ("declare_lost", silence.TASK)])
+def test_a_command_counts_as_a_tick(cast: Cast, command: str, task: str) -> None:
+    said(command)
+
+    assert ticks.last(task, clock.now()).ended is not None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The beat's tasks through a real worker and a real beat, on the broker and the database of the tests."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from celery import current_app
 
-from convalloc import clock
+from convalloc import clock, rhythm
 from convalloc.celery import app
 from conversations import allocation, grace, tasks
 from conversations.models import Conversation, GracePeriod
@@ -27,10 +28,18 @@ from tests.operators.test_leases import silent_for, with_leases
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ["-m", "celery", "-A", "convalloc", "worker", "--pool", "solo", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
 BEAT_EVERY_SECOND = """
-from convalloc.celery import app
+from convalloc.celery import Every, app
 for entry in app.conf.beat_schedule.values():
-    entry["schedule"] = 1.0
+    entry["schedule"] = Every(1)
 app.Beat(schedule="{schedule}", loglevel="INFO").run()
+"""
+# What Celery takes for the time of its host, once there is a file of this name.
+SET_BACK = """
+import os
+from datetime import timedelta
+from celery import Celery
+told = Celery.now
+Celery.now = lambda app: told(app) - timedelta(hours=1) * os.path.exists("{set_back}")
 """
 
 
@@ -103,6 +112,42 @@ def test_beat_and_worker_together_expire_and_rank_without_anybody_asking(committ
     invariants.assert_all(cast)
 
 
+@contextmanager
+def set_back(folder: Path, code: str) -> Iterator[Callable[[], int]]:
+    """A beat that has rung, and whose clock was then set back by an hour; how often it has rung since."""
+    log, switch = folder / "beat.log", folder / "set back"
+
+    def rings() -> int:
+        return log.read_text().count("declare_lost)") if log.exists() else 0
+
+    with running(log, "-c", SET_BACK.format(set_back=switch) + code.format(schedule=folder / "schedule")):
+        until(lambda: rings() > 0, log)
+        switch.touch()
+        before = rings()
+        yield lambda: rings() - before
+
+
+def test_a_beat_whose_clock_is_set_back_by_an_hour_rings_on(tmp_path: Path) -> None:
+    with set_back(tmp_path, BEAT_EVERY_SECOND) as rings:
+        until(lambda: rings() > 3, tmp_path / "beat.log")
+
+
+def test_control_celerys_own_intervals_are_silent_for_that_hour(tmp_path: Path) -> None:
+    with set_back(tmp_path, BEAT_EVERY_SECOND.replace("Every(1)", "1.0")) as rings:
+        time.sleep(6)
+
+        assert rings() <= 1
+
+
+@pytest.mark.parametrize(
+    ("ago", "due"), [(timedelta(), False), (timedelta(seconds=59), False), (timedelta(seconds=61), True), (timedelta(hours=-1), True)]
+)
+def test_a_ring_is_due_a_period_after_the_last_one_and_where_that_was_in_another_life(ago: timedelta, due: bool) -> None:
+    every = pickle.loads(pickle.dumps(rhythm.Every(60)))
+
+    assert every.is_due(rhythm.steady() - ago).is_due == due
+
+
 def test_the_beat_table_names_every_task_but_the_one_that_a_change_of_weights_sends() -> None:
     app.loader.import_default_modules()
     ours = {name for name in app.tasks if not name.startswith("celery.")}
@@ -112,7 +157,7 @@ def test_the_beat_table_names_every_task_but_the_one_that_a_change_of_weights_se
 
 def test_every_tick_comes_within_a_minute_and_none_expires_by_a_clock_that_is_not_the_databases() -> None:
     for entry in app.conf.beat_schedule.values():
-        assert entry["schedule"] <= 60
+        assert entry["schedule"].seconds <= 60
         assert "options" not in entry
 
 

@@ -155,6 +155,19 @@ def test_fix_goes_on_where_somebody_holds_a_row_tells_what_it_left_and_mends_tha
     assert doctor("--fix")[1]["mended"] == [f"tenant {house.tenant.pk}: 1 {CLOSED}"]
 
 
+def test_fix_tells_what_the_clocks_rooms_had_to_leave_too(house: Cast, ticked: None) -> None:
+    break_it(house, "UPDATE grace_period_assignments SET opened_at = now() - interval '1 hour', expires_at = now() - interval '3 minutes'")
+
+    with psycopg.connect(superuser()) as neighbour, an_impatient_role():
+        neighbour.execute("SELECT FROM operator_status WHERE operator_id = %s FOR UPDATE", [house.otto.pk])
+        code, told = doctor("--fix")
+
+    assert (code, told["mended"]) == (2, [])
+    (left,) = (finding for finding in told["data"] if finding["name"] == "fix")
+    assert left["message"] == f"was left: tenant {house.tenant.pk}: overdue, 1 of 1 grace periods: see the log"
+    assert doctor("--fix")[1]["mended"] == [f"tenant {house.tenant.pk}: 1 overdue grace periods ended"]
+
+
 def test_fix_is_not_kept_for_hours_by_one_who_holds_everything(house: Cast, ticked: None) -> None:
     with isolation.act_as(house.tenant.pk):
         grace.change_status(house.otto.pk, Status.AVAILABLE, house.tenant)

@@ -134,6 +134,44 @@ def test_a_tick_that_had_deadlines_says_how_late_it_met_the_oldest(seconds: int,
     assert (finding.verdict, finding.message.partition(" s ")[2]) == (Verdict.OK, said)
 
 
+def test_a_tick_that_met_a_deadline_more_than_two_periods_late_is_a_warning(db: None) -> None:
+    tasks.expire_grace_periods()
+    ticked(counts={"released": 1, "late_seconds": 121})
+
+    finding = tick_of("expire_grace_periods")
+
+    assert finding.verdict == Verdict.WARN
+    assert "met its oldest deadline 2 min late" in finding.message
+
+
+def test_a_tick_that_left_something_is_a_warning_and_says_where_to_look(db: None) -> None:
+    tasks.expire_grace_periods()
+    ticked(counts={"released": 1, "left": 2})
+
+    finding = tick_of("expire_grace_periods")
+
+    assert finding.verdict == Verdict.WARN
+    assert "it left 2 for the next one" in finding.message
+    assert "the worker's log" in finding.advice
+
+
+def test_lateness_is_told_in_figures_too_with_the_worst_that_ever_was(db: None) -> None:
+    tasks.expire_grace_periods()
+    ticked(
+        counts={"released": 1, "late_seconds": 7},
+        totals={"released": 9, "ticks": 4},
+        worst_late_seconds=300,
+        worst_late_at=Now() - timedelta(hours=3),
+    )
+
+    finding = tick_of("expire_grace_periods")
+
+    figures = finding.as_json()["figures"]
+    assert (figures["late_seconds"], figures["worst_late_seconds"], figures["left"]) == (7, 300, 0)
+    assert (figures["totals"], figures["worst_late_seconds_ago"]) == ({"released": 9, "ticks": 4}, 3 * 60 * 60)
+    assert "the worst was 5 min late, 3 h ago" in finding.message
+
+
 @pytest.mark.parametrize(
     ("ended", "verdict"), [(timedelta(minutes=2), Verdict.WARN), (timedelta(hours=3), Verdict.FAIL), (None, Verdict.FAIL)]
 )

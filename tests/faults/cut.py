@@ -13,20 +13,22 @@ from django.db import connection
 class Line:
     """Everything passes, until it is armed; then the first message to the server with that word in it is the line's last.
 
+    `after`: the first one that follows a message with this word.
     `delivered`: the server still gets the message and answers it; only the answer is lost.
     """
 
     host: str
     port: int
     word: bytes = b""
+    after: bytes = b""
     delivered: bool = False
     cuts: int = 0
     _cut: socket.socket | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
 
-    def arm(self, word: bytes, *, delivered: bool) -> None:
+    def arm(self, word: bytes, *, delivered: bool, after: bytes = b"") -> None:
         """From here on: cut at this word."""
-        self.word, self.delivered = word, delivered
+        self.word, self.delivered, self.after = word, delivered, after
 
     def serve(self, door: socket.socket) -> None:
         """Relay whoever comes, until the door is closed."""
@@ -46,7 +48,9 @@ class Line:
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while words := client.recv(65536):
-                if self.word and self.word in words:
+                if self.after and self.after in words:
+                    self.after = b""
+                elif self.word and not self.after and self.word in words:
                     self.word, self.cuts = b"", self.cuts + 1
                     self._cut = server
                     client.shutdown(socket.SHUT_RDWR)

@@ -12,6 +12,7 @@ from conversations.management.commands import expire_grace_periods
 from conversations.management.commands.expire_grace_periods import Command
 from conversations.models import Conversation
 from conversations.states import State
+from tenants import rounds
 from tests.conftest import Cast, assemble
 from tests.faults.cut import Line, line
 from tests.faults.test_worker_and_beat import an_hour_passes, are_released, assert_released_once, held_by_otto, otto_leaves, overdue
@@ -48,7 +49,7 @@ def test_a_round_that_is_lost_at_its_commit_is_left_to_the_next_one(
     cast: Cast, cable: Line, loop: Command, delivered: bool, state: State
 ) -> None:
     rows = overdue(cast)
-    cable.arm(b"COMMIT", delivered=delivered)
+    cable.arm(b"COMMIT", after=b"released AS", delivered=delivered)
 
     loop.expire_or_say_why_not()
 
@@ -73,6 +74,31 @@ def test_a_round_that_is_lost_in_the_middle_is_left_to_the_next_one(cast: Cast, 
     assert_released_once(cast, rows)
 
 
+def test_a_round_that_cannot_even_begin_is_left_to_the_next_one(cast: Cast, cable: Line, loop: Command) -> None:
+    rows = overdue(cast)
+    cable.arm(b"INSERT INTO ticks", delivered=False)
+
+    loop.expire_or_say_why_not()
+
+    assert cable.cuts == 1
+    loop.expire_or_say_why_not()
+    assert_released_once(cast, rows)
+
+
+def test_the_loop_outlives_what_is_nobodys_fault_but_its_own(
+    cast: Cast, loop: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = overdue(cast)
+    with monkeypatch.context() as broken:
+        broken.setattr(rounds, "with_due_grace", lambda: [].pop())
+
+        loop.expire_or_say_why_not()
+
+    assert "pop from empty list" in caplog.text
+    loop.expire_or_say_why_not()
+    assert_released_once(cast, rows)
+
+
 def test_control_a_round_that_says_nothing_of_it_ends_the_loop(cast: Cast, cable: Line, loop: Command) -> None:
     overdue(cast)
     cable.arm(b"COMMIT", delivered=True)
@@ -89,14 +115,13 @@ def test_a_session_that_is_ended_between_two_rounds_costs_the_next_one_nothing(c
     assert_released_once(cast, rows)
 
 
-def test_control_without_a_look_at_the_session_no_later_round_does_anything(
+def test_control_without_a_look_at_the_session_the_next_round_does_nothing(
     cast: Cast, loop: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(expire_grace_periods, "close_old_connections", lambda: None)
     rows = overdue_once_the_session_is_gone(cast, loop)
 
-    for _ in range(3):
-        loop.expire_or_say_why_not()
+    loop.expire_or_say_why_not()
 
     connection.close()
     assert not are_released(cast, rows)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -19,8 +20,9 @@ from operators import leases
 from operators.models import OperatorStatus, PresencePeriod, Status
 from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tenant, Tick
-from tests.conftest import Cast
+from tests.conftest import Cast, assemble
 from tests.operators.test_leases import is_, silent_for, with_leases
+from tests.races.crowd import neighbour
 
 EVERY = settings.TICK_SECONDS
 NAMES = ("olga", "otto", "mia", "ada")
@@ -172,6 +174,13 @@ def the_last_tick_was(ago: timedelta) -> None:
         Tick.objects.update_or_create(task=silence.TASK, defaults={"began_at": Now() - ago, "ended_at": Now() - ago})
 
 
+def the_tick_is_older_by(seconds: int) -> None:
+    """It began and ended so much earlier."""
+    by = timedelta(seconds=seconds)
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tick.objects.update(began_at=F("began_at") - by, ended_at=F("ended_at") - by)
+
+
 def statuses(cast: Cast) -> set[str]:
     return {is_(cast, getattr(cast, name)) for name in NAMES}
 
@@ -268,3 +277,58 @@ def test_an_outage_without_leases_is_none_of_their_business(cast: Cast) -> None:
 
     with isolation.act_as(cast.tenant.pk):
         assert Tenant.objects.get().leases_from is None
+
+
+def impatient() -> None:
+    """This session waits for no lock longer than a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+
+
+def test_one_whose_row_somebody_keeps_for_ever_does_not_make_an_outage_for_all_others(committed: None) -> None:
+    cast = assemble()
+    with_leases(cast, 60)
+    silent_for(cast, cast.olga, 61)
+    the_last_tick_was(timedelta(seconds=EVERY))
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM operator_status WHERE operator_id = %s FOR UPDATE", [cast.olga.pk])
+        impatient()
+        assert tasks.declare_lost() == {"lost": 0, "late_seconds": 0, "left": 1}
+        the_tick_is_older_by(EVERY)
+        silent_for(cast, cast.mia, 61)
+        counts = tasks.declare_lost()
+
+    assert (counts["lost"], counts["left"]) == (1, 1)
+    assert is_(cast, cast.mia) == Status.OFFLINE
+
+
+def test_three_who_are_stuck_do_not_keep_the_others(committed: None) -> None:
+    cast = assemble()
+    with_leases(cast, 60)
+    for name in NAMES:
+        silent_for(cast, getattr(cast, name), 61)
+
+    with neighbour(cast.tenant.pk) as session:
+        stuck = [cast.olga.pk, cast.otto.pk, cast.mia.pk]
+        session.execute("SELECT FROM operator_status WHERE operator_id = ANY (%s) FOR UPDATE", [stuck])
+        impatient()
+        counts = silence.declare_lost()
+
+    assert (counts.lost, counts.left) == (1, 3)
+    assert is_(cast, cast.ada) == Status.OFFLINE
+
+
+def test_a_tick_whose_tenant_could_not_begin_anew_is_no_end_so_that_the_next_one_spares_them(committed: None) -> None:
+    cast = assemble()
+    after_an_outage(cast)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM tenants FOR UPDATE")
+        impatient()
+        with pytest.raises(silence.NotYet):
+            tasks.declare_lost()
+
+    the_tick_is_older_by(EVERY)
+    assert tasks.declare_lost()["lost"] == 0
+    assert statuses(cast) == {"AVAILABLE"}

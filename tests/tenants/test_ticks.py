@@ -5,7 +5,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 
 from convalloc import clock
 from conversations import allocation, expiry, grace, tasks
@@ -141,6 +141,34 @@ def test_an_outage_in_which_ticks_could_begin_but_failed_is_one_all_the_same_and
     age(seconds=settings.TICK_SECONDS)
 
     assert tasks.declare_lost()["lost"] == 0
+
+
+def test_a_tick_that_cannot_write_down_its_end_has_failed(committed: None) -> None:
+    with pytest.raises(DataError):
+        ticks.once("sweep", lambda: {"late_seconds": 2**40})
+
+    assert (row().failure, row().ended_at) == ("DataError", None)
+
+
+def test_what_ticks_counted_is_added_up_and_the_latest_of_them_is_remembered(db: None) -> None:
+    for late in (5, 70, 0):
+        ticks.once("sweep", lambda late=late: {"done": 2, "late_seconds": late})  # type: ignore[misc]
+        age(seconds=settings.TICK_SECONDS)
+
+    last = ticks.last("sweep", clock.now())
+
+    assert last.totals == {"done": 6, "late_seconds": 75, "ticks": 3}
+    assert (last.late, last.worst) == (timedelta(), timedelta(seconds=70))
+    assert last.worst_ago is not None
+
+
+def test_who_asks_by_hand_gets_the_work_also_where_a_tick_began_a_moment_ago(db: None) -> None:
+    work = Work()
+
+    counted = [ticks.by_hand("sweep", work) for _ in range(2)]
+
+    assert counted == [{"done": 1}, {"done": 2}]
+    assert row().counts == {"done": 1}
 
 
 def test_a_killed_tick_is_told_from_one_that_failed(committed: None) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from conversations import silence
 from tenants import ticks
@@ -12,6 +12,8 @@ class Command(BaseCommand):
     help = "Set OFFLINE, over all tenants, whoever has given no sign of life for the whole lease."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Where a tick began a moment ago this one is not written down; but who asks for it, gets it.
-        counts = ticks.once(silence.TASK, lambda: silence.declare_lost()._asdict()) or silence.declare_lost()._asdict()
-        self.stdout.write(f"{counts['lost']} operators lost")
+        counts = silence.Counts(**ticks.by_hand(silence.TASK, lambda: silence.declare_lost()._asdict()))
+        late = f", the first of them {counts.late_seconds} s ago" if counts.late_seconds else ""
+        self.stdout.write(f"{counts.lost} operators lost{late}")
+        if counts.left:
+            raise CommandError(f"{counts.left} were left for the next round: see above why, and say it again.")

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import close_old_connections
 
-from convalloc.errors import OutcomeUnknown
 from conversations import expiry
+from tenants import ticks
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,20 @@ class Command(BaseCommand):
             end.wait(every or settings.TICK_SECONDS)
 
     def expire(self) -> None:
-        """One round over everything that is due."""
-        counts = expiry.expire_due()
-        self.stdout.write(f"{counts.released} conversations returned to the queue, {counts.closed} grace periods closed without need")
+        """One round over everything that is due. Raises CommandError where something had to be left."""
+        counts = expiry.Counts(**ticks.by_hand(expiry.TASK, lambda: expiry.expire_due()._asdict()))
+        late = f" up to {counts.late_seconds} s late" if counts.late_seconds else ""
+        self.stdout.write(f"{counts.released} conversations returned to the queue{late}, {counts.closed} grace periods closed without need")
         self.stdout.flush()
+        if counts.left:
+            raise CommandError(f"{counts.left} were left for the next round: see above why, and say it again.")
 
     def expire_or_say_why_not(self) -> None:
-        """A round of the loop: it outlives a database that is away, and finds its rows again afterwards."""
+        """A round of the loop: it outlives a database that is away, and whatever else goes wrong, and finds its rows again afterwards."""
         close_old_connections()
         try:
             self.expire()
-        except (DatabaseError, InterfaceError, OutcomeUnknown):
+        except CommandError as some_left:
+            self.stderr.write(str(some_left))
+        except Exception:
             log.exception("this round is left to the next one")
