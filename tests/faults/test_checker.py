@@ -88,6 +88,7 @@ def test_a_history_that_happened_is_believed() -> None:
 
 BELIEVED: dict[str, tuple[list[Call], list[Entry], Rows]] = {
     "a lease": ([ALIVE], [], Rows(leases={OLGA: "9"})),
+    "leases": ([ALIVE, ALIVE._replace(id="again", began=7.0, ended=8.0, instant="91")], [], Rows(leases={OLGA: "91"})),
     "no leases": ([ALIVE._replace(instant="")], [], Rows()),
     "silence after a lease": ([HEARD], [lost(at=30)], UNHEARD),
     "silence before it": ([HEARD], [lost(at=19)], UNHEARD),
@@ -132,6 +133,11 @@ LOST = {
     "a status was answered and never set": ([AWAY], [], Rows(presence=PRESENCE[:1])),
     "a status was set and not kept": ([], LOG[3:], Rows(presence=PRESENCE[:1])),
     "a sign of life was answered and not written down": ([ALIVE], [], Rows(leases={OLGA: "5"})),
+    "a sign of life was answered and counted for nothing": (
+        [ALIVE, ALIVE._replace(id="again", began=7.0, ended=8.0)],
+        [],
+        Rows(leases={OLGA: "9"}),
+    ),
     "more time was answered and not given": ([MORE_TIME], [], Rows()),
     "a setting was answered and never set": ([RENAMED], [], Rows(settings={"name": "a"})),
     "a setting was set and not kept": ([RENAMED], [NAMED], Rows(settings={"name": "a"})),
