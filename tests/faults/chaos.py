@@ -144,9 +144,10 @@ class Chaos:
         assert not any(thread.is_alive() for thread in threads), "somebody is still at work"
 
     def begin_leases(self) -> None:
-        """From here on a sign of life is written down."""
+        """From here on a sign of life is written down; the first is that of somebody whom nothing else keeps at work."""
         opener = Client(f"day-{self.days}-opener", self.ground, self.luck)
         assert_ok(opener.tune(lease_seconds=LEASE_SECONDS))
+        assert_ok(opener.give_a_sign_of_life(self.ground.faithful))
         opener.hang_up()
 
     def customers_write(self, over: threading.Event) -> None:

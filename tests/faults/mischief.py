@@ -16,7 +16,7 @@ from tests.faults.sight import Session, Sight, alive, look
 from tests.faults.stack import PATIENCE_SECONDS, TICK_SECONDS, Stack
 
 # Longer than a session may idle within a transaction: what a frozen process has locked is free again before it goes on.
-FROZEN_SECONDS = 4.5
+FROZEN_SECONDS = 4.2
 SHORTLY_SECONDS = 0.7
 EVERYTHING = "SELECT FROM conversations WHERE tenant_id = %s ORDER BY id FOR NO KEY UPDATE"
 AT_WORK = "FROM pg_stat_activity WHERE usename = 'convalloc_app' AND state <> 'idle' ORDER BY random() LIMIT 1"
@@ -52,7 +52,7 @@ def freeze_a_worker_of_the_api(target: Target) -> Iterator[Sight]:
     """SIGSTOP, and later SIGCONT: it goes on as if nothing had happened."""
     with in_the_middle(target, lambda sight: sight.api) as (aim, victim):
         os.kill(aim.sessions[victim], signal.SIGSTOP)
-    time.sleep(FROZEN_SECONDS)
+    outlast(target, victim)
     yield aim
     os.kill(aim.sessions[victim], signal.SIGCONT)
 
@@ -74,10 +74,10 @@ def kill_celery(target: Target) -> Iterator[Sight]:
 def freeze_celery(target: Target) -> Iterator[Sight]:
     """Worker and beat, in the middle of what is due. They go on as if nothing had happened."""
     programs = (target.stack.worker, target.stack.beat)
-    with in_the_middle(target, lambda sight: sight.celery) as (aim, _):
+    with in_the_middle(target, lambda sight: sight.celery) as (aim, victim):
         for program in programs:
             program.freeze()
-    time.sleep(FROZEN_SECONDS)
+    outlast(target, victim)
     yield aim
     for program in programs:
         program.thaw()
@@ -193,6 +193,12 @@ def stands_there(target: Target, whose: Callable[[Sight], frozenset[int]], until
             return sight, target.luck.choice(at_the_lock)
         time.sleep(0.05)
     return None
+
+
+def outlast(target: Target, victim: Session) -> None:
+    """Wait until the database has ended this session of somebody who stands still."""
+    time.sleep(FROZEN_SECONDS)
+    target.stack.until(lambda: victim not in target.look().sessions)
 
 
 def await_listeners(target: Target) -> Sight:
