@@ -65,7 +65,7 @@ PROOFS: dict[str, Callable[[Blow], bool]] = {
         bool(blow.aim.waiting) and blow.aim.database == blow.after.database and not blow.aim.sessions.keys() & blow.after.sessions.keys()
     ),
     "kill_the_broker": lambda blow: blow.aim.listeners > 0 and blow.during.broker == "" and blow.after.broker not in ("", blow.aim.broker),
-    "flush_the_broker": lambda blow: blow.aim.broker == blow.during.broker and blow.during.keys < blow.aim.keys,
+    "flush_the_broker": lambda blow: blow.aim.keys > 0 and blow.aim.broker == blow.during.broker and blow.during.flushes > blow.aim.flushes,
     "freeze_the_broker": lambda blow: (
         blow.aim.listeners > 0 and blow.during.broker_pid in blow.during.still and blow.after.broker == blow.aim.broker
     ),

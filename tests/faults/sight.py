@@ -40,6 +40,7 @@ class Sight(NamedTuple):
     broker: str  # which of its starts this is; empty: it does not answer
     broker_pid: int
     keys: int  # that it holds
+    flushes: int  # how often this start of it was told to forget everything
     listeners: int  # who wait for a message
 
 
@@ -90,12 +91,13 @@ def owners_of_ports(processes: Iterable[int]) -> dict[int, int]:
     return owners
 
 
-def _broker(stack: Stack, pid: int) -> tuple[str, int, int, int]:
+def _broker(stack: Stack, pid: int) -> tuple[str, int, int, int, int]:
     once = Retry(NoBackoff(), 0)
     with (
         suppress(redis.RedisError),
         redis.Redis.from_url(stack.valkey.url(), socket_timeout=BROKER_SECONDS, socket_connect_timeout=BROKER_SECONDS, retry=once) as line,
     ):
-        said = line.info()
-        return str(said["run_id"]), pid, int(line.dbsize()), int(said["blocked_clients"])
-    return "", pid, 0, 0
+        said = line.info("everything")
+        flushes = said.get("cmdstat_flushall", {"calls": 0})["calls"]
+        return str(said["run_id"]), pid, int(line.dbsize()), int(flushes), int(said["blocked_clients"])
+    return "", pid, 0, 0, 0

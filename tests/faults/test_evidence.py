@@ -24,6 +24,7 @@ AIM = Sight(
     broker="first",
     broker_pid=BROKER,
     keys=3,
+    flushes=0,
     listeners=1,
 )
 CALM = AIM._replace(waiting=frozenset())
@@ -38,7 +39,7 @@ STRUCK: dict[str, tuple[Sight, Sight]] = {
     "end_a_session": (CALM._replace(sessions={BEATS: CELERY}), CALM),
     "kill_a_session": (CALM._replace(database="", sessions={}), CALM._replace(sessions=OTHERS)),
     "kill_the_broker": (CALM._replace(broker="", keys=0, listeners=0), CALM._replace(broker="second")),
-    "flush_the_broker": (CALM._replace(keys=0), CALM),
+    "flush_the_broker": (CALM._replace(keys=0, flushes=1), CALM._replace(flushes=1)),
     "freeze_the_broker": (CALM._replace(broker="", still=frozenset({BROKER})), CALM),
     "reset_connections": (CALM, CALM),
 }
@@ -58,6 +59,7 @@ HALVES: dict[str, tuple[str, Callable[[Blow], Blow]]] = {
     "a session outlived it": ("kill_a_session", lambda blow: blow._replace(after=blow.after._replace(sessions=OTHERS | {OLGAS: API}))),
     "nobody waited at the dead broker": ("kill_the_broker", lambda blow: blow._replace(aim=AIM._replace(listeners=0))),
     "it had nothing to forget": ("flush_the_broker", lambda blow: blow._replace(aim=AIM._replace(keys=0))),
+    "it only had less to do": ("flush_the_broker", lambda blow: blow._replace(during=CALM._replace(keys=0))),
     "nobody waited at the frozen broker": ("freeze_the_broker", lambda blow: blow._replace(aim=AIM._replace(listeners=0))),
 }
 DONE = [Call(f"call-{number}", act, 1.0, 1.5, Outcome.OK) for number, act in enumerate(DONE_BY)]
