@@ -36,3 +36,12 @@ def test_reliability_counts_the_lies_that_the_checker_finds_out_and_the_kinds_of
 
     assert int(lies) == len(LOST) + len(DOUBLED) + len(CONTRADICTED)
     assert int(kinds) == len(PROOFS)
+
+
+def test_reliability_tells_of_every_blow_of_its_run_how_long_it_was_felt() -> None:
+    (faults,) = re.findall(r"make chaos`, (\d+) faults, all of which hit", RELIABILITY)
+    (table,) = re.findall(r"^\| blow \| times .*\n\| --- .*\n((?:\|.*\n)+)", RELIABILITY, re.MULTILINE)
+
+    times = [int(row.split("|")[2]) for row in table.splitlines()]
+
+    assert (len(times), sum(times)) == (len(PROOFS), int(faults))

@@ -150,7 +150,7 @@ def each_call_did_all_or_nothing(history: Sequence[Call], log: Sequence[Entry], 
     for entry in log:
         if entry.request:
             done[entry.request].append(entry)
-        elif entry.kind in ASKED_FOR and entry.cause != LOST:
+        elif entry.kind in ASKED_FOR and (entry.kind, entry.cause) != (STATUS, LOST):
             found.contradicted.append(f"nobody asked for {entry}")
     for request, entries in done.items():
         call = calls.get(request)
@@ -209,7 +209,7 @@ def leases_stand(history: Sequence[Call], rows: Rows, found: Verdict) -> None:
 def nobody_is_lost_who_was_heard(history: Sequence[Call], log: Sequence[Entry], rows: Rows, found: Verdict) -> None:
     """The clock declares nobody lost within a lease that they were told of, which runs from their sign of life."""
     lease = timedelta(seconds=rows.lease_seconds)
-    for entry in (entry for entry in log if entry.cause == LOST and not entry.request):
+    for entry in (entry for entry in log if (entry.kind, entry.cause, entry.request) == (STATUS, LOST, "")):
         lost = datetime.fromisoformat(entry.at)
         found.contradicted += [
             f"{call} was answered, and then {entry}"

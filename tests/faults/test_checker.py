@@ -69,6 +69,7 @@ MOVE = [LOG[0], entry(2, "conversation.moved", {"inbox_id": 0}, {"inbox_id": 3, 
 PUT_BACK = call(3, "release-now", operator=OLGA, status="OFFLINE", instant="5")
 SENT_HOME = entry(3, "operator.status_changed", {"status": "AVAILABLE"}, {"status": "OFFLINE"}, subject=OLGA)
 TAKEN_BACK = entry(4, "conversation.deallocated", HELD, WAITING | {"version": 3}, request="call-3")
+OTTO_AT_HOME = (Period(OTTO, "AVAILABLE", "0"), Period(OTTO, "OFFLINE", "5"))
 AT_HOME = (Period(OLGA, "AVAILABLE", "0"), Period(OLGA, "OFFLINE", "5"))
 EMPTY_HANDED = Rows((RELEASED,), presence=AT_HOME)
 # A sign of life in second 20 of a minute, with leases of ten seconds.
@@ -91,6 +92,8 @@ BELIEVED: dict[str, tuple[list[Call], list[Entry], Rows]] = {
     "leases": ([ALIVE, ALIVE._replace(id="again", began=7.0, ended=8.0, instant="91")], [], Rows(leases={OLGA: "91"})),
     "no leases": ([ALIVE._replace(instant="")], [], Rows()),
     "silence after a lease": ([HEARD], [lost(at=30)], UNHEARD),
+    "the silence of others": ([HEARD], [lost(at=29)._replace(subject=OTTO)], UNHEARD._replace(presence=OTTO_AT_HOME)),
+    "grace after it": ([HEARD], [lost(at=29)._replace(kind="grace.opened")], UNHEARD),  # of a period whose number is Olga's
     "silence before it": ([HEARD], [lost(at=19)], UNHEARD),
     "more time": ([MORE_TIME], [EXTENDED, BACK._replace(id=2)], Rows()),
     "settings": ([RENAMED, RENAMED._replace(id="again"), RENAMED_AGAIN], [NAMED, NAMED_AGAIN], Rows(settings={"name": "c"})),
@@ -193,6 +196,11 @@ CONTRADICTED = {
     "a sign of life did something": ([ALIVE], [SENT_HOME._replace(request="call-1")], Rows(leases={OLGA: "9"}, presence=AT_HOME)),
     "somebody went whom nobody sent": ([], [SENT_HOME._replace(request="")], Rows(presence=AT_HOME)),
     "somebody was declared lost who was heard": ([HEARD], [lost(at=29)], UNHEARD),
+    "somebody was lost and their work taken at once": (
+        [CREATE, CLAIM],
+        [*LOG[:2], lost(at=29), TAKEN_BACK._replace(request="", cause="lost")],
+        EMPTY_HANDED,
+    ),
     "more time was answered than was given": ([MORE_TIME._replace(instant="8")], [EXTENDED], Rows()),
     "somebody else got more time": ([MORE_TIME._replace(period=5)], [EXTENDED], Rows()),
     "the settings of the answer are not those that were asked for": (
