@@ -122,7 +122,7 @@ class Console(UnfoldAdminSite):
 
 
 class ActAsSignedIn:
-    """Middleware: one transaction per console page, as the tenant of whoever is signed in; an error page rolls back."""
+    """Middleware: one transaction per console page with its session, as the tenant of whoever is signed in; an error page rolls back."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -130,16 +130,17 @@ class ActAsSignedIn:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith(CONSOLE):
             return self.get_response(request)
-        with isolation.transaction_without_tenant():
-            actor_id = None
-            if isinstance(request.user, Operator):
-                actor_id = request.user.pk
-                isolation.enter(request.user.tenant_id)
-            with eventlog.caused_by(actor_id, current_request_id()):
-                response = self.get_response(request)
+        with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
+            response = self.get_response(request)
             if response.status_code >= 400:
                 transaction.set_rollback(True)
         return response
+
+    def process_view(self, request: HttpRequest, *_: Any) -> None:
+        """The session is open now: it says who is signed in."""
+        if request.path_info.startswith(CONSOLE) and isinstance(request.user, Operator):
+            eventlog.name_actor(request.user.pk)
+            isolation.enter(request.user.tenant_id)
 
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         """People get a page to read where the API's clients get JSON."""

@@ -21,7 +21,7 @@ from operators.models import Status
 from tenants import isolation
 from tests.conftest import Cast, assemble
 from tests.conversations.test_tasks import WORKER, running, until
-from tests.doctor.conftest import break_it, doctor, found
+from tests.doctor.conftest import break_it, doctor, found, limits_in_order
 from tests.servers import superuser
 
 VANISHED = (
@@ -60,7 +60,8 @@ def an_impatient_role() -> Iterator[None]:
 
 @pytest.fixture
 def ticked(committed: None) -> None:
-    """The beat has just rung."""
+    """The beat has just rung, and nothing else is amiss."""
+    limits_in_order()
     tasks.declare_lost()
     tasks.expire_grace_periods()
     tasks.keep_ranks()
@@ -68,6 +69,7 @@ def ticked(committed: None) -> None:
 
 def test_the_demo_house_with_a_worker_is_green_from_top_to_bottom(committed: None, tmp_path: Path) -> None:
     demo.seed()
+    limits_in_order()
     log = tmp_path / "worker.log"
 
     with running(log, *WORKER):
