@@ -140,7 +140,8 @@ class Stack:
         with psycopg.connect(self.postgres.url("postgres")) as superuser:
             superuser.execute(statement.encode(), values)
             yield
-            superuser.rollback()
+            with suppress(psycopg.OperationalError):  # a server that fell over in here has let go by itself
+                superuser.rollback()
 
     def await_waiting(self, statement: str, sessions: int = 1) -> None:
         """Return once so many sessions wait for a lock in the middle of a statement that contains this."""
