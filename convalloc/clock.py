@@ -16,3 +16,8 @@ def now() -> datetime:
 def instant(value: datetime) -> str:
     """RFC 3339 in UTC with microseconds and Z: the one spelling of time on the wire and in the event log."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def instant_sql(value: str) -> str:
+    """`instant`, of an expression in SQL."""
+    return f"""to_char({value} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""

@@ -47,12 +47,12 @@ def message(*statements: Statement) -> str:
     """
     session = connection.connection
     assert session is not None, "a transaction is open, hence a session"
-    if session not in _names:
-        _names[session] = set() if _is_the_server(session) else None
-    known = _names[session]
-    if known is None:
-        return "; ".join(statement.text for statement in statements)
-    with connection.wrap_database_errors:
+    with connection.wrap_database_errors:  # what the session says, it says past Django
+        if session not in _names:
+            _names[session] = set() if _is_the_server(session) else None
+        known = _names[session]
+        if known is None:
+            return "; ".join(statement.text for statement in statements)
         for statement in statements:
             if statement.name not in known:
                 session.execute(statement.prepare)

@@ -38,6 +38,11 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "DATABASE_URL": (POSTGRES, "", "PostgreSQL as the runtime role (neither owner nor BYPASSRLS); empty: the embedded server"),
     "DATABASE_OWNER_URL": (POSTGRES, "", "PostgreSQL as the owner of the tables, for `manage.py migrate` only; empty: DATABASE_URL"),
     "DATABASE_CONN_MAX_AGE": (whole(0, 86400), None, "seconds a connection lives; empty: for ever, because a new one costs 4 ms a request"),
+    "DATABASE_ANSWER_SECONDS": (
+        whole(1, 3600),
+        35,
+        "seconds that a session may take for an answer before it is given up; longer than statement_timeout, which a frozen server forgets",
+    ),
     "REDIS_URL": (server_url("redis", "rediss", "redis+socket"), "", "Celery's broker; empty: the embedded server"),
     "EMBEDDED_DIR": (str, "", "folder of the embedded servers' data; empty: var/ beside manage.py"),
     "SHUTDOWN_DELAY_SECONDS": (
@@ -179,11 +184,11 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "convalloc.api.rates.PerAddress",
     "django.middleware.common.CommonMiddleware",  # refuses a Host that is not ours
+    "operators.console.ActAsSignedIn",  # before the session, which is saved with the page or not at all
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "operators.console.ActAsSignedIn",
 ]
 
 # --- where the data lives ---------------------------------------------------------------------
@@ -202,7 +207,7 @@ GIVE_UP = {
 }
 
 
-def database(url: str) -> dict[str, Any]:
+def database(url: str, *, answer_seconds: int | None = None) -> dict[str, Any]:
     """A Django database for one URL. Without a URL it refuses on first use, so that `manage.py help` and `up` still run."""
     if not url:
         return {"ENGINE": "django.db.backends.dummy"}
@@ -210,15 +215,16 @@ def database(url: str) -> dict[str, Any]:
     return {
         **parsed,
         "OPTIONS": GIVE_UP | parsed.get("OPTIONS", {}),  # what the URL says itself comes first
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "convalloc.database",
+        "ANSWER_SECONDS": answer_seconds,
         "CONN_MAX_AGE": S["DATABASE_CONN_MAX_AGE"],
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode cannot keep one
     }
 
 
-# `default` logs in as the runtime role, which row level security binds; `owner` is for `migrate` alone.
-DATABASES = {"default": database(DATABASE_URL), "owner": database(DATABASE_OWNER_URL)}
+# `default` logs in as the runtime role, which row level security binds; `owner` is for `migrate` alone, which may take its time.
+DATABASES = {"default": database(DATABASE_URL, answer_seconds=S["DATABASE_ANSWER_SECONDS"]), "owner": database(DATABASE_OWNER_URL)}
 DATABASE_ROUTERS: list[str] = []
 
 # --- who is calling ---------------------------------------------------------------------------
@@ -229,7 +235,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 PASSWORD_HASHERS = ["operators.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]  # the first hashes, the others verify
-LOGIN_URL = "/admin/login/"
+LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
 TRUSTED_PROXIES: int = (0 if DEVELOPMENT else 1) if S["TRUSTED_PROXIES"] is None else S["TRUSTED_PROXIES"]
 RATE_LIMIT_ADDRESS: int = S["RATE_LIMIT_ADDRESS"]
 RATE_LIMIT_CALLER: int = S["RATE_LIMIT_CALLER"]

@@ -1,24 +1,25 @@
 """What the clock takes: conversations whose operator stayed away for the whole grace period go back to the queue.
 
 Deadlines are rows, not timers, and only the database's clock decides. An expiry takes the locks first, of the operators
-and of the conversations, and then looks again: whoever returned before, keeps the work. What is due is written in one
-statement for a whole round, because after an outage much is due at once.
+and of the conversations, and then looks again: whoever returned before, keeps the work. A round writes all that it
+returns together, because after an outage much is due at once.
 """
 
 import logging
 import math
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import DatabaseError, connection
 
-from conversations import lifecycle, queue, states
+from convalloc import clock
+from conversations import deadlines, lifecycle, queue, states
 from conversations.models import GracePeriod
 from operators import presence
 from operators.models import Status
-from tenants import eventlog, isolation, rounds
+from tenants import isolation, rounds
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 TASK = "expire_grace_periods"  # what tenants.ticks calls it
 (EXPIRE,) = (move for move in states.TRANSITIONS if move.act == "expire")
 EndReason = GracePeriod.EndReason
+CAUSE = lifecycle.END_REASON[EXPIRE.act].value
 ROUND = 500  # periods of one transaction: its locks last for a fraction of a second
 PATIENCE = 3  # how many rows of a tenant somebody may keep locked, until the rest of those is left as well
 SUSPECTS = """
@@ -34,58 +36,17 @@ SUSPECTS = """
        AND (g.expires_at, g.id) > (%(after_time)s::timestamptz, %(after_id)s)
      ORDER BY g.expires_at, g.id LIMIT %(limit)s
 """
-# Under the locks, in a snapshot younger than the wait for them.
-RELEASE = f"""
-    WITH due AS MATERIALIZED (
-        SELECT g.id, g.tenant_id, g.assignment_id, g.conversation_id, g.operator_id, g.expires_at, statement_timestamp() AS now,
-               CASE WHEN s.status <> '{Status.OFFLINE}' THEN '{EndReason.RETURNED}'
-                    WHEN a.id IS NULL THEN '{EndReason.ASSIGNMENT_ENDED}'
-                    ELSE '{EndReason.EXPIRED}' END AS outcome
-          FROM grace_period_assignments g
-          JOIN operator_status s ON s.tenant_id = g.tenant_id AND s.operator_id = g.operator_id
-          LEFT JOIN assignments a ON a.tenant_id = g.tenant_id AND a.conversation_id = g.conversation_id AND a.ended_at IS NULL
-                                 AND a.id = g.assignment_id
-         WHERE g.tenant_id = %(tenant_id)s AND g.id = ANY (%(periods)s) AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
-    ), batch AS (
-        SELECT c.id, c.message_count, {queue.WAITS_FROM} AS waits_from, due.operator_id, due.now
-          FROM due JOIN conversations c ON c.tenant_id = due.tenant_id AND c.id = due.conversation_id
-         WHERE due.outcome = '{EndReason.EXPIRED}'
-    ), placed AS ({queue.PLACED}), released AS (
-        UPDATE conversations c
-           SET state = '{EXPIRE.enters}', assigned_operator_id = NULL, version = c.version + 1, updated_at = p.now, {queue.PLACE}
-          FROM placed p
-         WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{EXPIRE.leaves}'
-        RETURNING c.tenant_id, c.id, c.version, p.operator_id
-    ), ended AS (
-        UPDATE assignments a SET ended_at = due.now, end_reason = '{lifecycle.END_REASON[EXPIRE.act]}'
-          FROM due WHERE due.outcome = '{EndReason.EXPIRED}' AND a.tenant_id = due.tenant_id AND a.id = due.assignment_id
-    ), closed AS (
-        UPDATE grace_period_assignments g SET ended_at = due.now, end_reason = due.outcome
-          FROM due WHERE g.tenant_id = due.tenant_id AND g.id = due.id
-    ), told AS ({
-    eventlog.append_sql(
-        f"'conversation.{EXPIRE.event}'",
-        "conversation",
-        subject_id="id",
-        before=lifecycle.CHANGED.format(state=EXPIRE.leaves, holder="operator_id", version="version - 1"),
-        after=lifecycle.CHANGED.format(state=EXPIRE.enters, holder="NULL::bigint", version="version"),
-        cause=f"'{lifecycle.END_REASON[EXPIRE.act]}'",
-        rows="released",
-    )
-}), told_too AS ({
-    eventlog.append_sql(
-        f"CASE outcome WHEN '{EndReason.EXPIRED}' THEN 'grace.expired' ELSE 'grace.cancelled' END",
-        "graceperiod",
-        subject_id="id",
-        before="jsonb_build_object('assignment_id', assignment_id, 'conversation_id', conversation_id, 'operator_id', operator_id)",
-        after="jsonb_build_object('end_reason', outcome)",
-        cause="outcome",
-        rows="due",
-    )
-})
-    SELECT (SELECT count(*) FROM released), count(*) FILTER (WHERE outcome <> '{EndReason.EXPIRED}'),
-           coalesce(floor(extract(epoch FROM max(now - expires_at) FILTER (WHERE outcome = '{EndReason.EXPIRED}'))), 0)::int
-      FROM due
+# Under the locks, in a snapshot younger than the wait for them: what becomes of each that is due still.
+SECOND_LOOK = f"""
+    SELECT g.id, g.conversation_id, %(now)s - g.expires_at,
+           CASE WHEN s.status <> '{Status.OFFLINE}' THEN '{EndReason.RETURNED}'
+                WHEN EXISTS (SELECT FROM assignments a
+                              WHERE a.tenant_id = g.tenant_id AND a.id = g.assignment_id
+                                AND a.conversation_id = g.conversation_id AND a.ended_at IS NULL) THEN '{EndReason.EXPIRED}'
+                ELSE '{EndReason.ASSIGNMENT_ENDED}' END
+      FROM grace_period_assignments g
+      JOIN operator_status s ON s.tenant_id = g.tenant_id AND s.operator_id = g.operator_id
+     WHERE g.tenant_id = %(tenant_id)s AND g.id = ANY (%(periods)s) AND g.ended_at IS NULL AND g.expires_at <= %(now)s
 """
 
 
@@ -114,6 +75,15 @@ class Suspect(NamedTuple):
     operator_id: int
     conversation_id: int
     expires_at: datetime
+
+
+class Verdict(NamedTuple):
+    """What becomes of a period that is due, how late, and which conversation it is about."""
+
+    id: int
+    conversation_id: int
+    late: timedelta
+    outcome: str
 
 
 def expire_due(limit: int = ROUND, until: float = math.inf) -> Counts:
@@ -187,9 +157,25 @@ def _expire(suspects: list[Suspect], *, wait: bool) -> tuple[Counts, list[Suspec
             held.append(suspect.id)
         else:
             passed_over.append(suspect)
-    if not held:
-        return Counts(), passed_over
+    return _end(held), passed_over
+
+
+def _end(period_ids: list[int]) -> Counts:
+    """End what of these is due. Under the locks of their operators and of their conversations."""
+    if not period_ids:
+        return Counts()
+    now = clock.now()
+    due = _look_again(period_ids, now)
+    expired = [verdict for verdict in due if verdict.outcome == EndReason.EXPIRED]
     tenant = Tenant.objects.get(pk=isolation.current_tenant_id())
+    released = lifecycle.requeue_all([verdict.conversation_id for verdict in expired], EXPIRE, tenant, now, cause=CAUSE)
+    for outcome in EndReason:
+        deadlines.close([verdict.id for verdict in due if verdict.outcome == outcome], outcome, now)
+    late = max((verdict.late for verdict in expired), default=timedelta())
+    return Counts(released, len(due) - len(expired), int(late.total_seconds()))
+
+
+def _look_again(period_ids: list[int], now: datetime) -> list[Verdict]:
     with connection.cursor() as cursor:
-        cursor.execute(RELEASE, queue.placing(tenant) | eventlog.origin() | {"periods": held})
-        return Counts(*cursor.fetchone()), passed_over
+        cursor.execute(SECOND_LOOK, {"tenant_id": isolation.current_tenant_id(), "periods": period_ids, "now": now})
+        return [Verdict(*row) for row in cursor.fetchall()]

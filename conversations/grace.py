@@ -2,18 +2,21 @@
 
 from datetime import timedelta
 from enum import Enum
+from typing import Any
+
+from django.db.models import QuerySet
 
 from convalloc import clock
 from convalloc.errors import Missing
-from conversations import deadlines, lifecycle, queue
+from conversations import deadlines, lifecycle, queue, states
 from conversations.errors import GraceEnded
 from conversations.models import Assignment, Conversation, GracePeriod
-from conversations.states import State
 from operators import leases, presence, staff
 from operators.models import Operator, OperatorStatus, Status
 from tenants.models import Tenant
 
 EndReason = GracePeriod.EndReason
+(DEALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "deallocate")
 
 
 class Release(Enum):
@@ -37,7 +40,7 @@ def change_status(
     if status == Status.OFFLINE and release is Release.NOW:
         take_back(operator_id, tenant, reason=reason or "offline")
     elif changed and status == Status.OFFLINE:
-        open_for(operator_id, tenant, reason=reason or "offline")
+        open_for(operator_id, reason=reason or "offline")
     elif changed:
         cancel_for(operator_id)
     else:
@@ -52,26 +55,22 @@ def dismiss(operator_id: int, tenant: Tenant, *, by: Operator) -> Operator:
     return operator
 
 
-def open_for(operator_id: int, tenant: Tenant, *, reason: str = "offline") -> int:
+def open_for(operator_id: int, *, reason: str = "offline") -> int:
     """Open a period for each conversation that the operator holds and that has none; their number. Under the operator's lock."""
-    locked = [row.pk for row in _lock_held(operator_id)]
-    graced = GracePeriod.objects.filter(conversation_id__in=locked, ended_at__isnull=True).values("assignment_id")
-    assignments = Assignment.objects.filter(conversation_id__in=locked, ended_at__isnull=True).exclude(pk__in=graced)
-    return len(deadlines.open_for(assignments, tenant, clock.now(), reason=reason))
+    return deadlines.open_for(queue.hold_work_of(operator_id), clock.now(), reason=reason)
 
 
 def take_back(operator_id: int, tenant: Tenant, *, reason: str) -> int:
     """A manager's deallocation of all that the operator holds, each with its full waiting credit; how many. Under the operator's lock."""
-    held = _lock_held(operator_id)
-    for row in held:
-        lifecycle.requeue(row, lifecycle.step("deallocate", row), tenant, clock.now(), cause=reason)
-    return len(held)
+    held = queue.hold_work_of(operator_id)
+    now = clock.now()
+    deadlines.close(_open_periods(operator_id, conversation_id__in=held), EndReason.ASSIGNMENT_ENDED, now)
+    return lifecycle.requeue_all(held, DEALLOCATE, tenant, now, cause=reason)
 
 
 def cancel_for(operator_id: int) -> int:
     """The operator is back: end their periods; their number. Under the operator's lock."""
-    rows = GracePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True).order_by("pk")
-    return deadlines.close(list(rows), EndReason.RETURNED, clock.now())
+    return deadlines.close(_open_periods(operator_id), EndReason.RETURNED, clock.now())
 
 
 def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
@@ -92,7 +91,7 @@ def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversat
     now = clock.now()
     expire = lifecycle.step("expire", conversation)
     requeued = lifecycle.requeue(conversation, expire, tenant, now, cause=reason or lifecycle.END_REASON[expire.act])
-    deadlines.close([period], EndReason.EXPIRED, now)
+    deadlines.close([period.pk], EndReason.EXPIRED, now)
     return requeued
 
 
@@ -121,7 +120,6 @@ def _lock_open(period_id: int) -> tuple[GracePeriod, Conversation]:
     return period, conversation
 
 
-def _lock_held(operator_id: int) -> list[Conversation]:
-    """What the operator holds, locked. Under the operator's lock nothing is added to it."""
-    held = Conversation.objects.filter(assigned_operator_id=operator_id, state=State.ALLOCATED).values_list("pk", flat=True)
-    return [row for row in queue.lock_many(held) if row.assigned_operator_id == operator_id]
+def _open_periods(operator_id: int, **which: Any) -> QuerySet[GracePeriod, int]:
+    """Ids of the operator's open periods."""
+    return GracePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True, **which).values_list("pk", flat=True)

@@ -112,8 +112,7 @@ RERANK = f"""
     SELECT count(*), max(id) FROM reranked
 """
 HOLD = """
-    SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s)
-     ORDER BY c.id FOR NO KEY UPDATE {when_locked}
+    SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND {which} ORDER BY c.id FOR NO KEY UPDATE {when_locked}
 """
 WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
 LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
@@ -145,16 +144,23 @@ def lock(conversation_id: int) -> Conversation:
     return row
 
 
-def lock_many(conversation_ids: Iterable[int]) -> list[Conversation]:
-    """Several conversations, locked by ascending id; those that do not exist are left out."""
-    return list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=list(conversation_ids)).order_by("pk"))
-
-
 def hold_many(conversation_ids: Iterable[int], *, wait: bool = True) -> set[int]:
-    """The locks of `lock_many`, for a statement that reads the rows itself; whose they are. Without `wait` only those that nobody holds."""
-    statement = HOLD.format(when_locked="" if wait else "SKIP LOCKED")
+    """The locks of several conversations, taken by ascending id, for a statement that reads the rows itself; whose they are.
+
+    Without `wait` only those that nobody holds.
+    """
+    return _hold("c.id = ANY (%(ids)s)", "" if wait else "SKIP LOCKED", ids=list(conversation_ids))
+
+
+def hold_work_of(operator_id: int) -> set[int]:
+    """The locks of all that the operator holds, as `hold_many`. Under the operator's lock, so that nothing is added to it meanwhile."""
+    return _hold("c.assigned_operator_id = %(operator_id)s AND c.state = 'ALLOCATED'", "", operator_id=operator_id)
+
+
+def _hold(which: str, when_locked: str, **parameters: Any) -> set[int]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id(), "ids": list(conversation_ids)})
+        statement = HOLD.format(which=which, when_locked=when_locked)
+        cursor.execute(statement, {"tenant_id": isolation.current_tenant_id()} | parameters)
         return {conversation_id for (conversation_id,) in cursor.fetchall()}
 
 

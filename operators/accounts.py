@@ -2,6 +2,7 @@
 
 from django.db import connection
 
+from convalloc import security
 from operators.models import Operator
 from tenants import isolation
 
@@ -27,10 +28,14 @@ def find_by_email(email: str) -> Operator | None:
 
 
 def prove(email: str, password: str) -> Operator | None:
-    """The account whose password this is, be it closed or without rights; None takes as long for an unknown address."""
+    """The account whose password this is, be it closed or without rights; None takes as long for an unknown address, and is noted."""
     operator = find_by_email(email)
     if operator is None:
         Operator().set_password(password)  # as much work as for an account that exists: the clock tells nothing
+        security.tell("authn_login_fail")
         return None
     with isolation.act_as(operator.tenant_id):  # an outdated hash is renewed
-        return operator if operator.check_password(password) else None
+        if operator.check_password(password):
+            return operator
+    security.tell("authn_login_fail", operator_id=operator.pk)
+    return None

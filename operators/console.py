@@ -87,6 +87,7 @@ class SignIn(AuthenticationForm):
         if not user.is_staff:
             raise ValidationError(self.error_messages["no_console"], code="no_console")
         isolation.enter(user.tenant_id)
+        security.tell("authn_login_success", operator_id=user.pk, tenant_id=user.tenant_id, door="console")
         assert self.request is not None
         self.request.session.update(dict.fromkeys((BEGAN, SEEN), clock.now().timestamp()))
 
@@ -139,7 +140,7 @@ def is_over(session: SessionBase) -> bool:
 
 
 class ActAsSignedIn:
-    """Middleware: one transaction per console page, as the tenant of whoever is signed in; an error page rolls back."""
+    """Middleware: one transaction per console page with its session, as the tenant of whoever is signed in; an error page rolls back."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -147,21 +148,25 @@ class ActAsSignedIn:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith(CONSOLE):
             return self.get_response(request)
-        with isolation.transaction_without_tenant():
-            actor_id = None
-            if request.user.is_authenticated and is_over(request.session):
-                logout(request)
-            if isinstance(request.user, Operator):
-                actor_id = request.user.pk
-                isolation.enter(request.user.tenant_id)
-            with eventlog.caused_by(actor_id, current_request_id()):
-                response = self.get_response(request)
-            if response.status_code == 403 and isinstance(request.user, Operator):
-                who = {"operator_id": request.user.pk, "tenant_id": request.user.tenant_id}
+        with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
+            response = self.get_response(request)
+            user = getattr(request, "user", None)  # there is none where the session was not opened
+            if response.status_code == 403 and isinstance(user, Operator):
+                who = {"operator_id": user.pk, "tenant_id": user.tenant_id}
                 security.tell("authz_fail", code="console", **who, operation=getattr(request.resolver_match, "view_name", None))
             if response.status_code >= 400:
                 transaction.set_rollback(True)
         return response
+
+    def process_view(self, request: HttpRequest, *_: Any) -> None:
+        """The session is open now: it says who is signed in, unless it is over."""
+        if not request.path_info.startswith(CONSOLE):
+            return
+        if request.user.is_authenticated and is_over(request.session):
+            logout(request)
+        if isinstance(request.user, Operator):
+            eventlog.name_actor(request.user.pk)
+            isolation.enter(request.user.tenant_id)
 
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
         """People get a page to read where the API's clients get JSON."""

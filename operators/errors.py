@@ -25,6 +25,8 @@ class WrongCredentials(UnknownCaller):
 class WrongPassword(WrongCredentials):
     """The password is wrong"""
 
+    code = "wrong_password"
+
 
 class SessionEnded(UnknownCaller):
     """This refresh token serves no more: sign in again"""

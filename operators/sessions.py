@@ -36,8 +36,10 @@ def begin(email: str, password: str, address: str, totp: str = "") -> Granted:
     """
     with sign_in_guard.one_try(email, address):
         operator = accounts.prove(email, password)
-        if operator is None or not operator.is_active or operator.is_superuser:
-            security.tell("authn_login_fail", operator_id=operator.pk if operator else None)
+        if operator is None:
+            raise WrongCredentials
+        if not operator.is_active or operator.is_superuser:
+            security.tell("authn_login_fail", operator_id=operator.pk)
             raise WrongCredentials
         with isolation.act_as(operator.tenant_id), eventlog.acting(operator.pk):
             second_factor.ask(operator, totp)

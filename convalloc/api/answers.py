@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import Any
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -158,7 +159,11 @@ def refuse(request: HttpRequest, problem: DomainError) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's 400: a malformed request that never reached a view."""
+    """Django's 400: a malformed request that never reached a view; or a session that was not saved, also where the database was away."""
+    if isinstance(exception, SessionInterrupted) and exception.__context__:
+        away = _away(request, exception.__context__.__context__)  # what Django's UpdateError was raised for
+        if away is not None:
+            return away
     message = "The request is too large or malformed" if isinstance(exception, SuspiciousOperation) else "Bad request"
     return _outside_views(request, error(message, "bad_request", status=400))
 

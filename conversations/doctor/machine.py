@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from celery import Celery
@@ -17,6 +18,8 @@ from tenants.models import PLATFORM_TENANT_ID, Tenant
 
 OLDEST_SERVER = 15
 PATIENCE_SECONDS = 2  # for a worker's answer: longer than a turn of its loop, shorter than a person's
+# From the longest on. Who idles in a transaction loses their rows before those who wait for them give up; and who waits for a lock
+# hears of that before the whole statement has taken too long.
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
 
@@ -84,7 +87,11 @@ def _limits(role: str) -> Finding:
     if endless := [name for name in LIMITS if not milliseconds[name]]:
         advice = f"ALTER ROLE {role} SET … as convalloc/embedded/roles.sql does: else one stuck worker can hold everybody up for ever."
         return Finding("limits", WARN, f"the role {role} has no {', '.join(endless)}", advice)
-    return Finding("limits", OK, ", ".join(f"{name} {milliseconds[name] / 1000:g} s" for name in LIMITS))
+    told = ", ".join(f"{name} {milliseconds[name] / 1000:g} s" for name in LIMITS)
+    if turned := [f"{low} is not below {high}" for high, low in pairwise(LIMITS) if milliseconds[low] >= milliseconds[high]]:
+        advice = f"ALTER ROLE {role} SET … as convalloc/embedded/roles.sql does, or so that they stay in this order."
+        return Finding("limits", WARN, f"{' and '.join(turned)}: {told}", advice)
+    return Finding("limits", OK, told)
 
 
 def _broker(app: Celery) -> Finding:

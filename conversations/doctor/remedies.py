@@ -34,7 +34,7 @@ def close_pointless(tenant: Tenant, period_id: int) -> int:
         told = {"conversation_id": period.conversation_id, "operator_id": period.operator_id, "ended_at__isnull": True}
         if Assignment.objects.filter(pk=period.assignment_id, **told).exists():
             return 0
-        return deadlines.close([period], GracePeriod.EndReason.ASSIGNMENT_ENDED, clock.now())
+        return deadlines.close([period.pk], GracePeriod.EndReason.ASSIGNMENT_ENDED, clock.now())
 
 
 def welcome_back(tenant: Tenant, operator_id: int) -> int:
@@ -60,7 +60,7 @@ def lose(tenant: Tenant, _: int) -> int:
 def open_grace(tenant: Tenant, operator_id: int) -> int:
     """Open the grace periods that an offline operator lacks."""
     with isolation.act_as(tenant.pk):
-        return grace.open_for(operator_id, tenant, reason=CAUSE) if presence.lock(operator_id).status == Status.OFFLINE else 0
+        return grace.open_for(operator_id, reason=CAUSE) if presence.lock(operator_id).status == Status.OFFLINE else 0
 
 
 def expire(tenant: Tenant, _: int) -> int:

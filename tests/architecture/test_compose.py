@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from convalloc.celery import app
 from convalloc.settings import COMPOSE_ONLY, DECLARED, read_env_file
+from tests.architecture.sources import PRODUCT
 
 BASE = Path(__file__).resolve().parents[2]
 TEXT = (BASE / "docker-compose.yml").read_text()
@@ -32,6 +33,14 @@ def shown() -> dict[str, tuple[str, str]]:
 
 def test_has_the_services_of_one_machine() -> None:
     assert SERVICES.keys() == {"postgres", "redis", "migrate", "api", "worker", "timekeeper", "beat"}
+
+
+def test_the_image_holds_the_product_and_nothing_else() -> None:
+    (dockerfile,) = {SERVICES[name]["build"]["dockerfile_inline"] for name in OURS}
+
+    copied = [source for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE) for source in line.split()[:-1]]
+
+    assert set(copied) == {"requirements.txt", "manage.py", *PRODUCT}
 
 
 @pytest.mark.parametrize("name", SERVICES)

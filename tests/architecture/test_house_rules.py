@@ -39,6 +39,7 @@ FORBIDDEN_NAMES = {
     "shared",
     "lib",
 }
+DJANGOS_NAME = "convalloc/database/base.py"  # it finds a database's backend under no other
 EVENT_WRITERS = {"append", "append_all", "record"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
@@ -105,7 +106,7 @@ def test_no_import_of_ours_hides_in_a_function_or_behind_type_checking() -> None
 def test_files_are_named_after_what_the_business_does() -> None:
     names = {source.path: {part.removesuffix(".py") for part in source.path.parts} for source in everything()}
 
-    found = [str(path) for path, parts in names.items() if parts & FORBIDDEN_NAMES]
+    found = [str(path) for path, parts in names.items() if parts & FORBIDDEN_NAMES and str(path) != DJANGOS_NAME]
 
     assert found == [], "Say what it does: what would a manager of operators call it?"
 

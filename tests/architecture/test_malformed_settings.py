@@ -18,6 +18,7 @@ MALFORMED = {
     "DATABASE_URL": ["nonsense", "mysql://a:hunter2@b/c", "postgresql://a:hunter2@b:port/c"],
     "DATABASE_OWNER_URL": ["localhost:5432"],
     "DATABASE_CONN_MAX_AGE": ["forever", "-1"],
+    "DATABASE_ANSWER_SECONDS": ["0", "35s"],
     "REDIS_URL": ["localhost:6379", "http://localhost"],
     "SHUTDOWN_DELAY_SECONDS": ["soon", "61"],
     "TICK_SECONDS": ["1", "61", "1m"],

@@ -5,8 +5,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
+from convalloc.settings import DECLARED
 from conversations import demo
+from operators import sign_in_guard as guard
 from tests.architecture import reference
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
@@ -23,6 +26,17 @@ def test_names_every_kind_of_event_and_no_other() -> None:
     (section,) = re.findall(r"^### Events$(.*?)^##", README, re.MULTILINE | re.DOTALL)
 
     assert set(re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE)) == reference.event_kinds()
+
+
+def test_names_the_limits_that_the_code_has() -> None:
+    (limits,) = re.findall(r"<!-- limits -->(.*?)<!-- end -->", README, re.DOTALL)
+
+    for name in ("RATE_LIMIT_ADDRESS", "RATE_LIMIT_CALLER", "RATE_LIMIT_TENANT"):
+        assert f"| {DECLARED[name][1]:,} requests in a minute (`{name}`) |" in limits
+    for tries, seconds in ((guard.OF_PAIR, guard.QUARTER), (guard.OF_ADDRESS, guard.QUARTER), (guard.OF_ACCOUNT, guard.HOUR)):
+        assert f"| {tries} wrong passwords or codes in {seconds // 60} minutes |" in limits
+    assert f"| {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes |" in limits
+    assert f"| {DECLARED['MAX_PAGE_LIMIT'][1]} rows" in limits
 
 
 def test_draws_the_floors_in_their_order() -> None:

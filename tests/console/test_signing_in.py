@@ -1,5 +1,6 @@
 """Signing in to the console: who comes in, who hears why not, and what is bound when."""
 
+import re
 from typing import Any
 
 import pytest
@@ -30,6 +31,23 @@ def test_the_email_may_be_written_in_capitals(cast: Cast, client: Client) -> Non
     response = client.post("/admin/login/", {"username": f" {cast.ada.email.upper()} ", "password": PASSWORD})
 
     assert response.status_code == 302
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_signing_in_leads_to_no_other_site(cast: Cast, client: Client, elsewhere: str) -> None:
+    give_password(cast.mia)
+
+    response = client.post("/admin/login/", {"username": cast.mia.email, "password": PASSWORD, "next": elsewhere})
+
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
+
+
+@pytest.mark.usefixtures("db")
+def test_a_password_is_masked_and_may_come_from_a_password_manager(client: Client) -> None:
+    (field,) = re.findall(r'<input[^>]*name="password"[^>]*>', client.get("/admin/login/").content.decode())
+
+    assert 'type="password"' in field
+    assert 'autocomplete="current-password"' in field
 
 
 def test_an_operator_hears_that_the_console_is_not_for_them(cast: Cast, client: Client) -> None:

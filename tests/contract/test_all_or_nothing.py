@@ -1,17 +1,17 @@
 """Every write, with each of its statements failing in turn: it changes all that it should or nothing, and can be repeated."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, close_old_connections
 
 from conversations import expiry, labelling, silence
 from tenants import isolation
 from tests.conftest import Api, Cast, assemble
 from tests.contract import witness
+from tests.contract.failing import FAULTS, faults
 from tests.contract.routes import CONVERSATION, INBOX, LABEL, OPEN_TO_POST, ROUTES, Route, call, operations, stage
 from tests.contract.ways import WAYS, Question, Way, absent, at_work
 from tests.conversations import invariants
@@ -22,45 +22,6 @@ SEARCH, UPDATE_PRIORITIES = "conversation-search", "recalculation-update-priorit
 CHANGES_NOTHING = {SEARCH, "signature-check"}  # of itself
 # Not the one that ranks a queue anew in many short transactions, each of which stands for itself: see below.
 WRITES = [route for route in ROUTES if route.method != "GET" and route.operation not in CHANGES_NOTHING | {UPDATE_PRIORITIES}]
-FAULTS = {
-    "refused": "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = 'query_canceled'; END $$",
-    "connection lost": "SELECT pg_terminate_backend(pg_backend_pid())",
-}
-
-
-class Failing:
-    """A wrapper for the statements of a connection: in place of one of them, a fault."""
-
-    def __init__(self, place: int, fault: str, *, keeping: bool = False) -> None:
-        self.left, self.fault, self.keeping = place, fault, keeping
-
-    @property
-    def has_struck(self) -> bool:
-        """Whether there were so many statements."""
-        return self.left <= 0
-
-    def __call__(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            if self.keeping:
-                connection.connection.commit()  # for the control: what was done before is not undone
-            with connection.wrap_database_errors:
-                return connection.connection.execute(self.fault)
-        return execute(sql, *rest)
-
-
-def faults(fault: str, ask: Callable[[], Any], look: Callable[[], Any], *, keeping: bool = False) -> Iterator[tuple[Any, Any]]:
-    """The same question with a fault in place of the first statement, of the second, and so on, and the last time with none.
-
-    Each time its answer, and what there is to see afterwards.
-    """
-    for place in count(1):
-        failing = Failing(place, FAULTS[fault], keeping=keeping)
-        with connection.execute_wrapper(failing):
-            answer = ask()
-        yield answer, look()
-        if not failing.has_struck:
-            return
 
 
 def staged(cast: Cast, route: Route) -> dict[str, int]:
@@ -75,11 +36,6 @@ def staged(cast: Cast, route: Route) -> dict[str, int]:
             with isolation.act_as(cast.tenant.pk):
                 labelling.attach(ids[CONVERSATION], ids[LABEL])
     return ids
-
-
-ASKED = [(route, "refused") for route in WRITES] + [
-    (route, "connection lost") for route in WRITES if route.operation in ("conversation-allocate", "conversation-resolve")
-]
 
 
 def test_every_write_of_the_api_is_among_them() -> None:
@@ -104,7 +60,8 @@ def assert_all_or_nothing(cast: Cast, api: type[Api], question: Question, fault:
     invariants.assert_all(cast)
 
 
-@pytest.mark.parametrize(("route", "fault"), ASKED, ids=str)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("route", WRITES, ids=str)
 def test_a_write_with_a_fault_at_any_statement_changes_nothing_and_succeeds_when_repeated(
     committed: None, api: type[Api], route: Route, fault: str
 ) -> None:

@@ -57,6 +57,16 @@ def test_the_email_may_be_written_in_any_case(cast: Cast, api: type[Api], olga: 
     assert answer.status == 200
 
 
+def test_a_password_is_taken_exactly_as_it_is_typed(cast: Cast, api: type[Api]) -> None:
+    password = f"  Correct horse {'battery ' * 8}🐎 "
+    with isolation.act_as(cast.tenant.pk):
+        otto = staff.set_password(cast.otto.pk, password)
+
+    answers = [sign_in(api, otto, typed) for typed in (password, password.strip(), password.lower(), password[:72])]
+
+    assert [answer.status for answer in answers] == [200, 401, 401, 401]
+
+
 def test_an_access_token_says_what_rfc_9068_asks_for_and_nothing_of_the_account(cast: Cast, api: type[Api], olga: Operator) -> None:
     token = sign_in(api, olga).data["access_token"]
 

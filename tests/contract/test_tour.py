@@ -19,9 +19,12 @@ from psycopg import sql
 
 from convalloc.embedded.process import free_port, launch, stop, tail, tie
 from convalloc.embedded.quickstart import GENTLY_API, ready
+from conversations import demo
 
 BASE = Path(__file__).resolve().parents[2]
 README = (BASE / "README.md").read_text()
+SIGNED_IN = re.compile(r'^(\w+)="Authorization: Bearer \$\(token (\w+)\)"$', re.MULTILINE)
+CUT = re.compile(r"\| sed '(.*)'$", re.MULTILINE)
 STEP = re.compile(r"```sh\n(curl .*?)```\n\nIt answers (\d{3}):\n\n```json\n(.*?)```", re.DOTALL)
 START_SECONDS = 60
 
@@ -73,9 +76,23 @@ def drop_database(name: str) -> None:
         owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def run(command: str, api: str) -> tuple[int, Any]:
+def headers(api: str) -> dict[str, str]:
+    """The variables that the README fills by its function `token`, whose sed cuts them out of the answers here, too."""
+    (cut,) = CUT.findall(README)
+    found = {}
+    for variable, who in SIGNED_IN.findall(README):
+        body = json.dumps({"email": f"{who}@example.com", "password": demo.PASSWORD}).encode()
+        with urlopen(Request(f"{api}/auth/token", body, {"Content-Type": "application/json"}), timeout=30) as answer:
+            token = subprocess.run(["sed", cut], input=answer.read(), capture_output=True, check=True).stdout.decode().strip()
+        found[f"${variable}"] = f"Authorization: Bearer {token}"
+    return found
+
+
+def run(command: str, api: str, variables: dict[str, str]) -> tuple[int, Any]:
     """Status and answer of a curl line. Knows -H, -d and -X; anything else fails the test."""
-    words = shlex.split(command.replace("\\\n", " ").replace("$API", api))
+    for name, value in {"\\\n": " ", "$API": api, **variables}.items():
+        command = command.replace(name, value)
+    words = shlex.split(command)
     assert words.pop(0) == "curl"
     request, method = Request("http://nowhere"), ""
     while words:
@@ -125,7 +142,9 @@ def test_a_shortened_answer_that_differs_is_noticed() -> None:
 
 
 def test_the_tour_goes_as_the_readme_says(server: str) -> None:
-    answers = [(step, *run(step.command, server)) for step in STEPS]
+    variables = headers(server)
+
+    answers = [(step, *run(step.command, server, variables)) for step in STEPS]
 
     wrong = [
         f"{step.command}answers {status}: {found}"

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import connection
+
 from conversations import allocation, grace, lifecycle
 from conversations.models import Conversation, GracePeriod
 from operators.models import Operator, OperatorStatus, Status, Subscription
@@ -96,10 +98,12 @@ def event(kind: str, subject: Any, actor: Operator, before: Any, after: Any, *, 
 
 
 def everything_of(tenant: Tenant) -> dict[str, Any]:
-    """Every row of a tenant, table by table."""
-    with isolation.act_as(tenant.pk):
-        rows = {model._meta.db_table: list(model.objects.order_by("pk").values()) for model in owned_models()}
-        return rows | {"tenants": list(Tenant.objects.values())}
+    """Every row of a tenant, table by table. In one statement and past the ORM: some tests look after each statement of a call."""
+    tables = [*(model._meta.db_table for model in owned_models()), Tenant._meta.db_table]
+    look = " UNION ALL ".join(f"SELECT '{table}', (SELECT json_agg(t ORDER BY t.id) FROM {table} t)" for table in tables)
+    with isolation.act_as(tenant.pk), connection.cursor() as cursor:
+        cursor.execute(look)
+        return dict(cursor.fetchall())
 
 
 @contextmanager

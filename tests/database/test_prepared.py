@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from convalloc import prepared
 from convalloc.prepared import Statement
+from tests.servers import superuser
 
 SUM = Statement("SELECT %(one)s::int + %(two)s::int AS sum, %(one)s::int %% 2 AS odd")
 ADDED = {"one": 3, "two": 4}
@@ -52,6 +54,17 @@ def test_a_new_session_prepares_anew(committed: None) -> None:
 
     with transaction.atomic():
         assert prepared.rows(SUM, ADDED) == [{"sum": 7, "odd": 1}]
+
+
+def test_a_session_that_was_lost_before_its_first_statement_is_lost_as_any_other(committed: None) -> None:
+    connection.close()
+
+    with transaction.atomic(), psycopg.connect(superuser()) as administrator:
+        administrator.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.connection.info.backend_pid])
+
+        with pytest.raises(OperationalError):
+            prepared.rows(SUM, ADDED)
+        transaction.set_rollback(True)
 
 
 def test_behind_a_pooler_the_text_travels(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:

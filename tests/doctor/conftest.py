@@ -61,6 +61,12 @@ def as_it_was(cast: Cast) -> Iterator[None]:
             postgres.execute(f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json)".encode(), rows)
 
 
+def limits_in_order() -> None:
+    """The tests' role may idle in a transaction for longer than it waits for a lock; this session may not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '29s'; SET idle_in_transaction_session_timeout = '28s'")
+
+
 def found(cast: Cast) -> dict[str, Finding]:
     """What the doctor finds wrong with a house's data."""
     connection.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -22,8 +23,10 @@ from tenants import isolation
 from tenants.models import PLATFORM_TENANT_ID, Tenant, Tick
 from tests.conftest import assemble
 from tests.conversations.test_tasks import WORKER, running, until
+from tests.doctor.conftest import limits_in_order
 from tests.servers import as_role, superuser
 
+ROLES = settings.BASE_DIR / "convalloc" / "embedded" / "roles.sql"
 TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "sweep")
 
 
@@ -68,6 +71,7 @@ def as_owner(statement: str) -> None:
 
 def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(db: None) -> None:
     installed(ago=timedelta(days=1))
+    limits_in_order()
 
     found = examined()
 
@@ -211,15 +215,45 @@ def test_a_tick_that_was_killed_after_a_good_one_is_told_from_a_beat_that_does_n
     assert "one began 2 min ago and never ended" in finding.message
 
 
-def test_a_role_that_waits_for_ever_is_a_warning(db: None) -> None:
+@pytest.mark.parametrize("limit", machine.LIMITS)
+def test_a_role_that_may_wait_for_ever_is_a_warning_that_names_the_limit(limit: str, db: None) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = 0")
+        cursor.execute(f"SET LOCAL {limit} = 0")
 
     finding = finding_of("limits")
 
     assert finding.verdict == Verdict.WARN
-    assert "lock_timeout" in finding.message
-    assert "statement_timeout" not in finding.message
+    assert finding.message == f"the role convalloc_app has no {limit}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "lock", "idle", "faults"),
+    [
+        (30, 29, 28, []),
+        (30, 5, 5, ["idle_in_transaction_session_timeout is not below lock_timeout"]),
+        (30, 5, 60, ["idle_in_transaction_session_timeout is not below lock_timeout"]),
+        (5, 5, 4, ["lock_timeout is not below statement_timeout"]),
+        (3, 4, 9, ["lock_timeout is not below statement_timeout", "idle_in_transaction_session_timeout is not below lock_timeout"]),
+    ],
+)
+def test_limits_that_undo_each_other_are_a_warning_that_tells_which(
+    statement: int, lock: int, idle: int, faults: list[str], db: None
+) -> None:
+    with connection.cursor() as cursor:
+        for limit, seconds in zip(machine.LIMITS, (statement, lock, idle), strict=True):
+            cursor.execute(f"SET LOCAL {limit} = '{seconds}s'")
+
+    finding = finding_of("limits")
+
+    assert finding.is_fine == (not faults)
+    assert finding.message.rpartition(": ")[0] == " and ".join(faults)
+
+
+def test_the_limits_that_the_product_comes_with_are_fine() -> None:
+    given = dict(re.findall(r"ALTER ROLE convalloc_app SET (\w+) = '(\d+)s'", ROLES.read_text()))
+
+    assert given.keys() == set(machine.LIMITS)
+    assert int(given["idle_in_transaction_session_timeout"]) < int(given["lock_timeout"]) < int(given["statement_timeout"])
 
 
 def test_a_table_without_its_wall_is_a_failure(committed: None) -> None:

@@ -16,24 +16,38 @@ from django.db.models.functions import Greatest
 from convalloc import clock
 from convalloc.errors import OutcomeUnknown
 from conversations.models import Assignment, Conversation
-from operators.models import OperatorStatus, PresencePeriod
+from operators.models import Operator, OperatorStatus, PresencePeriod, Status
 from tenants import eventlog, isolation, tuning
 from tenants.models import Event, Tenant
 from tests.conftest import assemble
 from tests.faults.checker import SETTINGS, Verdict, check
-from tests.faults.clients import LEASE_SECONDS, Client, Ground
+from tests.faults.clients import LEASE_SECONDS, SILENT, Client, Ground
+from tests.faults.evidence import Blow, broken_off, done_by_the_clock, missing
 from tests.faults.history import Call, Entry, Outcome, Period, Rows, Shown
 from tests.faults.mischief import Fault, Target
+from tests.faults.recovery import Ends, ends_of
 from tests.faults.stack import PATIENCE_SECONDS, Stack
+from tests.operators.test_leases import silent_for
 
 CLIENTS = 12
 WEIGHTS = {"priority_alpha", "priority_beta"}
 BREATH_SECONDS = 0.3  # between two faults
+LONG_AGO_SECONDS = 7200
+AT_WORK_SECONDS = 3  # until somebody is declared lost who gives no sign of life
 KEPT = "SELECT id, conversation_id FROM grace_period_assignments WHERE tenant_id = %s AND ended_at IS NULL"
-# In no order of locks: whoever is in the way is passed by, and meets it the next time.
-AN_HOUR_PASSES = """
+AT_WORK = f"SELECT operator_id FROM operator_status WHERE tenant_id = %s AND status <> '{Status.OFFLINE}'"
+TICKED = "SELECT ended_at FROM ticks WHERE task = 'expire_grace_periods'"
+# An hour passes, in no order of locks: whoever is in the way is passed by, and meets it the next time.
+FOR_WHO_IS_AWAY = """
     UPDATE grace_period_assignments SET opened_at = opened_at - interval '1 hour', expires_at = expires_at - interval '1 hour'
-     WHERE id IN (SELECT id FROM grace_period_assignments WHERE tenant_id = %s AND ended_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
+     WHERE id IN (SELECT id FROM grace_period_assignments
+                   WHERE tenant_id = %s AND ended_at IS NULL AND expires_at > now() AND opened_at <= now() - %s * interval '1 second'
+                     FOR NO KEY UPDATE SKIP LOCKED)
+"""
+# What keeps the silent from being declared lost is that leases began a moment ago; who was heard meanwhile keeps their own.
+FOR_THE_SILENT = """
+    UPDATE tenants SET leases_from = leases_from - interval '1 hour'
+     WHERE id IN (SELECT id FROM tenants WHERE id = %s AND leases_from > now() - interval '1 minute' FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 
@@ -45,13 +59,22 @@ class Chaos:
 
     def __init__(self, stack: Stack, seed: int, port: int | None = None, rows: int = 40) -> None:
         self.stack, self.cast, self.luck = stack, assemble(), Random(seed)
-        inboxes = [self.cast.support, self.cast.sales]  # everybody answers at both: whatever waits, waits for each of them
-        operators = [self.cast.olga, *(self.cast.operator(inboxes=inboxes) for _ in range(3))]
-        people = operators, self.cast.mia, self.cast.ada
-        self.ground = Ground(port or stack.port, *people, [inbox.pk for inbox in inboxes], [], [], [], [], threading.Event())
-        self.faults: list[tuple[str, float, float]] = []  # from when to when
-        self.rows, self.seconds_to_recover = rows, 0.0
+        self.inboxes = [self.cast.support, self.cast.sales]  # everybody answers at both: whatever waits, waits for each of them
+        operators = [self.cast.olga, *(self.cast.operator(inboxes=self.inboxes) for _ in range(3))]
+        self.ground = Ground(
+            port or stack.port,
+            operators,
+            self.newcomer(silent_seconds=0),
+            manager=self.cast.mia,
+            admin=self.cast.ada,
+            inboxes=[inbox.pk for inbox in self.inboxes],
+        )
+        self.blows: list[Blow] = []
+        self.ticks: list[float] = []  # when one was seen to have ended well
+        self.by_the_clock = Counter[str]()  # under fire
+        self.rows, self.recovered, self.drained_at = rows, 0.0, 0.0
         self.drained = self.days = 0
+        self._ticked: Any = None
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -61,22 +84,44 @@ class Chaos:
         with self.a_day_at_work():
             time.sleep(BREATH_SECONDS)
             for fault in faults:
-                began = time.monotonic()
-                fault(target)
+                self.blows.append(self.strike(fault, target))
                 time.sleep(BREATH_SECONDS)
-                self.faults.append((fault.__name__, began, time.monotonic()))
+            self.stack.until(self.everybody_works_again)
+        self.by_the_clock = done_by_the_clock(self.log())
+
+    def strike(self, fault: Fault, target: Target) -> Blow:
+        """Let it happen, and write down what was to be seen of it."""
+        before = broken_off(self.ground.history)
+        with fault(target) as aim:
+            during = target.look()
+        after = target.look()
+        return Blow(fault.__name__, aim, during, after, broken_off(self.ground.history) - before)
 
     def resets(self) -> None:
         """Clients break off their calls, until some have."""
-        unheard = self.unheard
+        before = broken_off(self.ground.history)
         self.ground.resets.set()
-        self.stack.until(lambda: self.unheard > unheard + CLIENTS // 3)
+        self.stack.until(lambda: broken_off(self.ground.history) > before + CLIENTS // 3)
         self.ground.resets.clear()
 
-    @property
-    def unheard(self) -> int:
-        """How many calls ended without an answer."""
-        return sum(call.outcome is Outcome.UNKNOWN for call in self.ground.history)
+    def everybody_works_again(self) -> bool:
+        """Whether everybody has had an act done since the last blow; and the beat a tick, if there is one."""
+        if not self.blows:
+            return True
+        ends = self.ends(self.blows[-1])
+        return ends.answers is not None and (ends.ticks is not None or not self.stack.beat.runs)
+
+    def ends(self, blow: Blow) -> Ends:
+        """When this blow was over for whom."""
+        return ends_of(blow, self.ground.history, self.ticks)
+
+    def aches(self) -> list[float]:
+        """For how many seconds each blow was felt, by clients and by the beat, after it was undone."""
+        return [end - blow.undone for blow in self.blows for end in self.ends(blow) if end is not None]
+
+    def missing(self) -> list[str]:
+        """What the run must have had, and has not had so far."""
+        return missing(self.blows, self.ground.history, self.log())
 
     @contextmanager
     def a_day_at_work(self) -> Iterator[None]:
@@ -99,9 +144,10 @@ class Chaos:
         assert not any(thread.is_alive() for thread in threads), "somebody is still at work"
 
     def begin_leases(self) -> None:
-        """From here on a sign of life is written down."""
+        """From here on a sign of life is written down; the first is that of somebody whom nothing else keeps at work."""
         opener = Client(f"day-{self.days}-opener", self.ground, self.luck)
         assert_ok(opener.tune(lease_seconds=LEASE_SECONDS))
+        assert_ok(opener.give_a_sign_of_life(self.ground.faithful))
         opener.hang_up()
 
     def customers_write(self, over: threading.Event) -> None:
@@ -110,17 +156,45 @@ class Chaos:
             with suppress(psycopg.OperationalError):
                 self.look()
                 self.write()
+                self.hire()
+                self.an_hour_passes(away_seconds=0.5)
         connection.close()
 
+    def hire(self) -> None:
+        """In the place of whoever was declared lost comes somebody else who takes work and gives no sign of life."""
+        at_work = {pk for (pk,) in self.stack.command(AT_WORK, self.cast.tenant.pk)}
+        if len(at_work & {operator.pk for operator in self.ground.silent}) == SILENT:
+            return
+        try:
+            self.ground.silent.append(self.newcomer(silent_seconds=LEASE_SECONDS - AT_WORK_SECONDS))
+        except (DatabaseError, InterfaceError, OutcomeUnknown):
+            connection.close()
+
+    def newcomer(self, *, silent_seconds: float) -> Operator:
+        """Somebody who was last heard so long ago, and whose status is older than any lease: only signs of life can keep them."""
+        with isolation.act_as(self.cast.tenant.pk):
+            operator: Operator = self.cast.operator(inboxes=self.inboxes)
+            silent_for(self.cast, operator, LONG_AGO_SECONDS)
+            heard = clock.now() - timedelta(seconds=silent_seconds)
+            OperatorStatus.objects.filter(operator_id=operator.pk).update(seen_at=heard)
+        return operator
+
+    def an_hour_passes(self, *, away_seconds: float) -> None:
+        """For whoever keeps work over an absence of so long, and for whoever is silent."""
+        self.stack.command(FOR_WHO_IS_AWAY, self.cast.tenant.pk, away_seconds)
+        self.stack.command(FOR_THE_SILENT, self.cast.tenant.pk)
+
     def look(self) -> None:
-        """What the clients know of the queue; and an hour passes for whoever keeps work over an absence."""
+        """What the clients know of the queue; and whether a tick has ended."""
         rows = self.stack.command(
             "SELECT id, assigned_operator_id FROM conversations WHERE tenant_id = %s AND state <> 'RESOLVED'", self.cast.tenant.pk
         )
         self.ground.waiting[:] = [pk for pk, holder in rows if holder is None]
         self.ground.held[:] = [(pk, holder) for pk, holder in rows if holder is not None]
         self.ground.kept[:] = self.stack.command(KEPT, self.cast.tenant.pk)
-        self.stack.command(AN_HOUR_PASSES, self.cast.tenant.pk)
+        if (ticked := self.stack.command(TICKED)) != self._ticked:
+            self.ticks.append(time.monotonic())
+            self._ticked = ticked
 
     def write(self) -> None:
         """As many as are missing, until one fails."""
@@ -149,18 +223,19 @@ class Chaos:
 
     def heal(self) -> None:
         """Start what does not run, and let the product itself take back what is held: everybody leaves, and an hour passes."""
-        began, manager = time.monotonic(), Client("healer", self.ground, self.luck)
+        manager = Client("healer", self.ground, self.luck)
         self.stack.heal(self.stack.api, self.stack.worker, self.stack.beat)
-        for operator in self.ground.operators:
+        for operator in (*self.ground.operators, self.ground.faithful, *self.ground.silent):
             assert_ok(manager.set_status(operator, "OFFLINE"))
         self.stack.until(self.everything_waits)
-        self.seconds_to_recover = time.monotonic() - began
+        self.recovered = time.monotonic()
         for operator in self.ground.operators:
             assert_ok(manager.set_status(operator, "AVAILABLE"))
         manager.hang_up()
 
     def everything_waits(self) -> bool:
-        """Whether nobody holds anything."""
+        """Whether nobody holds anything; time passes."""
+        self.an_hour_passes(away_seconds=0)
         self.look()
         return not self.ground.held
 
@@ -175,12 +250,20 @@ class Chaos:
                 self.drained += 1
         client.hang_up()
         assert not waiting, f"nobody can be given {waiting}"
+        self.drained_at = time.monotonic()
 
     def judge(self) -> Verdict:
         """What the checker finds."""
+        log = self.log()
         with isolation.act_as(self.cast.tenant.pk):
-            log = Event.objects.values_list("pk", "kind", "subject_id", "before", "after", "request_id")
-            return check(self.ground.history, [spelled(Entry(*event)) for event in log], self.stands())
+            return check(self.ground.history, log, self.stands())
+
+    def log(self) -> list[Entry]:
+        """The tenant's, so far."""
+        connection.close()  # the last thing that was asked on it may have been asked before a crash
+        fields = "pk", "kind", "subject_id", "before", "after", "request_id", "cause", "at"
+        with isolation.act_as(self.cast.tenant.pk):
+            return [spelled(Entry(*facts)._replace(at=clock.instant(at))) for *facts, at in Event.objects.values_list(*fields)]
 
     def stands(self) -> Rows:
         """The rows as they are."""
@@ -194,26 +277,9 @@ class Chaos:
             tuple(held),
             tuple(Period(operator, status, clock.instant(since)) for operator, status, since in presence),
             {operator: clock.instant(last + lease) for operator, last in OperatorStatus.objects.values_list("operator_id", heard)},
+            LEASE_SECONDS,
             as_numbers({name: getattr(tenant, name) for name in tuning.SETTINGS}),
         )
-
-    def report(self, verdict: Verdict) -> str:
-        """For a person: the figures, and how each kind of call ended."""
-        history = self.ground.history
-        outcomes = Counter(call.outcome.value for call in history)
-        figures = [f"{len(history)} operations: {dict(outcomes)}"]
-        figures += [f"{name} {len(found)}" for name, found in vars(verdict).items()]
-        figures += [f"{self.seconds_to_recover:.1f} s until everything waited again, {self.drained} handed out and resolved"]
-        said = Counter((call.act, call.said) for call in history)
-        calls = [f"{number:7} {act}: {how}" for (act, how), number in sorted(said.items())]
-        return "\n".join([*figures, *self.around_the_faults(), *calls]) + "\n"
-
-    def around_the_faults(self) -> Iterator[str]:
-        """How often each happened, and how the calls ended that ended meanwhile."""
-        for fault in sorted({name for name, _, _ in self.faults}):
-            times = [(began, ended) for name, began, ended in self.faults if name == fault]
-            ends = Counter(call.outcome.value for call in self.ground.history if any(began <= call.ended < ended for began, ended in times))
-            yield f"{len(times):7} times {fault}: {dict(ends)}"
 
 
 def spelled(entry: Entry) -> Entry:

@@ -7,13 +7,15 @@ somebody was told something else than what happened, or something happened that 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults.history import Call, Entry, Outcome, Rows, Shown
 
 STATUS, SETTINGS, EXTENDED, REQUEUED = "operator.status_changed", "tenant.settings_changed", "grace.extended", "conversation.requeued"
+LOST = "lost"  # the cause of a status that the clock set
 DONE_BY = {
     "create": "conversation.created",
     "allocate": "conversation.allocated",
@@ -33,11 +35,12 @@ DONE_BY = {
 }
 ALONG = {"release-now": "conversation.deallocated"}  # any number of them, also where the status was that already
 GRACE_ENDS = {"grace.expired", "grace.cancelled"}
-# What nobody may do without having been asked. The clock requeues; it declares nobody lost whose lease is longer than the run.
+# What nobody may do without having been asked. The clock requeues, and declares lost.
 ASKED_FOR = {*DONE_BY.values(), *ALONG.values()} - {REQUEUED}
 # The others hand it to somebody; a move says nothing about it where the inbox is the same.
 ENTERS = dict.fromkeys(("create", "release", "deallocate", "expire-now"), "QUEUED") | {"resolve": "RESOLVED"}
 WHOSE_STATUS = {"status", "release-now"}
+Known = TypeVar("Known", int, str)
 Story = dict[int, tuple[Entry, Shown]]  # of a conversation: what made each of its versions, and what it was then
 
 
@@ -62,6 +65,7 @@ def check(history: Sequence[Call], log: Iterable[Entry], rows: Rows) -> Verdict:
     nobody_was_shown_the_past(history, found)
     statuses_stand(history, log, rows, found)
     leases_stand(history, rows, found)
+    nobody_is_lost_who_was_heard(history, log, rows, found)
     deadlines_stand(history, log, found)
     grace_ends_once(log, found)
     settings_stand(history, log, rows, found)
@@ -146,7 +150,7 @@ def each_call_did_all_or_nothing(history: Sequence[Call], log: Sequence[Entry], 
     for entry in log:
         if entry.request:
             done[entry.request].append(entry)
-        elif entry.kind in ASKED_FOR:
+        elif entry.kind in ASKED_FOR and (entry.kind, entry.cause) != (STATUS, LOST):
             found.contradicted.append(f"nobody asked for {entry}")
     for request, entries in done.items():
         call = calls.get(request)
@@ -168,11 +172,7 @@ def nobody_was_shown_the_past(history: Sequence[Call], found: Verdict) -> None:
     for call, shown in answered(history):
         shows[shown.conversation].append((call, shown.version))
     for answers in shows.values():
-        ends = sorted((call.ended, version) for call, version in answers)
-        seen = 0
-        for call, version in sorted(answers, key=lambda answer: answer[0].began):
-            while ends and ends[0][0] < call.began:
-                seen = max(seen, ends.pop(0)[1])
+        for call, version, seen in with_what_was_known(answers, 0):
             if version < seen:
                 found.contradicted.append(f"{call} was told of version {version}, after somebody was told of {seen}")
 
@@ -191,12 +191,32 @@ def statuses_stand(history: Sequence[Call], log: Sequence[Entry], rows: Rows, fo
 
 
 def leases_stand(history: Sequence[Call], rows: Rows, found: Verdict) -> None:
-    """Whoever was told until when they count as there, counts as there until then at least."""
-    found.lost += [
-        f"{call} was answered, and the lease ends at {rows.leases.get(call.operator or 0)}"
-        for call in history
-        if call.act == "heartbeat" and call.outcome is Outcome.OK and call.instant > rows.leases.get(call.operator or 0, "")
-    ]
+    """Whoever was told until when they count as there, counts as there until then at least; each sign of life makes that later."""
+    told = defaultdict[int, list[tuple[Call, str]]](list)
+    for call in history:
+        if call.act == "heartbeat" and call.outcome is Outcome.OK and call.instant:
+            told[call.operator or 0].append((call, call.instant))
+    for operator, answers in told.items():
+        end = rows.leases.get(operator, "")
+        found.lost += [f"{call} was answered, and the lease ends at {end}" for call, instant in answers if instant > end]
+        found.lost += [
+            f"{call} was told of no more than somebody before: {seen}"
+            for call, instant, seen in with_what_was_known(answers, "")
+            if instant <= seen
+        ]
+
+
+def nobody_is_lost_who_was_heard(history: Sequence[Call], log: Sequence[Entry], rows: Rows, found: Verdict) -> None:
+    """The clock declares nobody lost within a lease that they were told of, which runs from their sign of life."""
+    lease = timedelta(seconds=rows.lease_seconds)
+    for entry in (entry for entry in log if (entry.kind, entry.cause, entry.request) == (STATUS, LOST, "")):
+        lost = datetime.fromisoformat(entry.at)
+        found.contradicted += [
+            f"{call} was answered, and then {entry}"
+            for call in history
+            if (call.act, call.outcome, call.operator) == ("heartbeat", Outcome.OK, entry.subject) and call.instant
+            if timedelta() < datetime.fromisoformat(call.instant) - lost < lease
+        ]
 
 
 def deadlines_stand(history: Sequence[Call], log: Sequence[Entry], found: Verdict) -> None:
@@ -271,6 +291,16 @@ def stretches(history: Sequence[Call], stories: dict[int, Story], state: str) ->
             if shown.state == state and maker is not None and maker.outcome is Outcome.OK:
                 taken = inf if taker is None else calls[taker[0].request].began if taker[0].request in calls else maker.ended
                 yield shown, maker.ended, taken
+
+
+def with_what_was_known(answers: Sequence[tuple[Call, Known]], nothing: Known) -> Iterator[tuple[Call, Known, Known]]:
+    """Each answer, with the most that anybody had been told before it was asked for."""
+    ends = sorted((call.ended, told) for call, told in answers)
+    seen = nothing
+    for call, told in sorted(answers, key=lambda answer: answer[0].began):
+        while ends and ends[0][0] < call.began:
+            seen = max(seen, ends.pop(0)[1])
+        yield call, told, seen
 
 
 def answered(history: Sequence[Call]) -> Iterator[tuple[Call, Shown]]:

@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from operators.models import Operator
 from tests.conftest import Answer
-from tests.faults.history import Call, Outcome, Shown
+from tests.faults.history import BROKEN_OFF, Call, Outcome, Shown
 from tests.races.over_http import Caller
 
 PATIENCE_SECONDS = 8.0  # for an answer: a process that is frozen gives none
@@ -19,10 +20,11 @@ SURELY_NOT = {"unavailable", "queue_busy"}  # codes of a 503 that promise that n
 OF_NO_CONVERSATION = {"status", "release-now", "heartbeat", "extend", "settings"}
 NONE = 10**12  # an id that nothing has
 FORCE = {"force": True, "reason": "chaos"}
-LEASE_SECONDS = 3600  # longer than any run: nobody may be lost
+SILENT = 2  # so many are at work at a time who give no sign of life
+LEASE_SECONDS = 30  # the shortest there is; who works gives a sign of life every second or two
 # Nobody ever meets these limits, but everybody's hand-outs meet whoever sets them.
 WISHES: list[dict[str, Any]] = [
-    *({"lease_seconds": seconds} for seconds in (LEASE_SECONDS, LEASE_SECONDS, None)),
+    *({"lease_seconds": seconds} for seconds in (LEASE_SECONDS, LEASE_SECONDS, LEASE_SECONDS, None)),
     *({"operator_capacity": limit} for limit in (500, None)),
     *({"priority_alpha": alpha} for alpha in (0.3, 0.4, 0.6)),
     *({"grace_period_minutes": minutes, "cooldown_minutes": minutes - 5} for minutes in (5, 15)),
@@ -30,19 +32,22 @@ WISHES: list[dict[str, Any]] = [
 Acts = list[tuple[int, Callable[[], Any]]]  # how often, and what
 
 
-class Ground(NamedTuple):
+@dataclass(frozen=True)
+class Ground:
     """Where the clients work: who there is, and what there is to do; somebody else keeps the lists up to date."""
 
     port: int
     operators: Sequence[Operator]
+    faithful: Operator  # does nothing but give signs of life
     manager: Operator
     admin: Operator
     inboxes: Sequence[int]
-    waiting: list[int]
-    held: list[tuple[int, int]]  # conversation and holder, as of a moment ago
-    kept: list[tuple[int, int]]  # grace period and conversation
-    history: list[Call]
-    resets: threading.Event  # while it is set, lines are broken off in the middle of a call
+    silent: list[Operator] = field(default_factory=list)  # give none; the last ones may be at work still
+    waiting: list[int] = field(default_factory=list)
+    held: list[tuple[int, int]] = field(default_factory=list)  # conversation and holder, as of a moment ago
+    kept: list[tuple[int, int]] = field(default_factory=list)  # grace period and conversation
+    history: list[Call] = field(default_factory=list)
+    resets: threading.Event = field(default_factory=threading.Event)  # while it is set, lines are broken off in the middle of a call
 
 
 class Client:
@@ -69,23 +74,25 @@ class Client:
     def _of_an_operator(self, operator: Operator) -> Acts:
         ground, pk = self.ground, operator.pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
-        held, holder_pk = self.luck.choice(list(ground.held) or [(NONE, pk)])
-        holder = {somebody.pk: somebody for somebody in ground.operators}.get(holder_pk, operator)
+        held, holder_pk = self._something_held() or (NONE, pk)
+        people = (*ground.operators, ground.faithful, *ground.silent)
+        holder = {somebody.pk: somebody for somebody in people}.get(holder_pk, operator)
         return [
             (8, lambda: self.ask("allocate", operator, operator_id=pk)),
             (2, lambda: self.ask("allocate", operator, operator_id=pk, count=3)),
             (4, lambda: self.ask("claim", operator, operator_id=pk, conversation_id=waiting)),
             (5, lambda: self.ask("resolve", holder, conversation_id=held)),
             (4, lambda: self.ask("release", holder, conversation_id=held, reason="chaos")),
-            (3, lambda: self.set_status(operator, "AVAILABLE")),
-            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE"]))),
-            (3, lambda: self.give_a_sign_of_life(operator)),
+            (2, lambda: self.set_status(operator, "AVAILABLE")),
+            (2, lambda: self.set_status(operator, self.luck.choice(["AWAY", "OFFLINE", "OFFLINE"]))),
+            (3, lambda: self.give_a_sign_of_life(self.luck.choice([operator, ground.faithful]))),
         ]
 
     def _of_a_manager(self, operator: Operator) -> Acts:
-        ground, pk, force = self.ground, operator.pk, self.luck.choice([{}, {}, FORCE])
+        ground, force = self.ground, self.luck.choice([{}, {}, FORCE])
+        pk = self.luck.choice([operator, operator, ground.faithful, *ground.silent[-SILENT:]]).pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
-        held, _ = self.luck.choice(list(ground.held) or [(NONE, pk)])
+        held, _ = self._something_held() or (NONE, pk)
         period, kept = self.luck.choice(list(ground.kept) or [(NONE, NONE)])
         inbox, anything = self.luck.choice(ground.inboxes), self.luck.choice([waiting, held])
         return [
@@ -94,10 +101,15 @@ class Client:
             (5, lambda: self.ask("reassign", ground.manager, operator_id=pk, conversation_id=held, **force)),
             (3, lambda: self.ask("move-inbox", ground.manager, conversation_id=anything, inbox_id=inbox)),
             (1, lambda: self.put_all_back(operator)),
-            (2, lambda: self.extend(period)),
-            (2, lambda: self.expire_now(period, kept)),
+            (4, lambda: self.extend(period)),
+            (3, lambda: self.expire_now(period, kept)),
             (1, lambda: self.tune(**self.luck.choice(WISHES))),
         ]
+
+    def _something_held(self) -> tuple[int, int] | None:
+        """A conversation and who holds it: mostly somebody who is here, so that there is grace that nobody cuts short."""
+        kept = {conversation for _, conversation in list(self.ground.kept)} if self.luck.random() < 0.8 else set()
+        return self.luck.choice([held for held in list(self.ground.held) if held[0] not in kept] or [None])
 
     def ask(self, act: str, who: Operator, **body: Any) -> Call:
         """An act on conversations, and what became of it."""
@@ -153,6 +165,7 @@ class Client:
         if outcome is Outcome.UNKNOWN:
             try:
                 answer = self._call(who, id_, question)
+                said = BROKEN_OFF
             except (OSError, HTTPException):
                 self.hang_up()
         if answer is not None:

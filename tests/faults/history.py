@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Settings = Mapping[str, Any]
+BROKEN_OFF = "broken off"  # by whom it was made: no answer is waited for
 
 
 class Outcome(StrEnum):
@@ -60,6 +61,8 @@ class Entry(NamedTuple):
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     request: str = ""  # empty: nobody's, such as the beat's
+    cause: str = ""
+    at: str = ""  # by the database's clock
 
 
 class Period(NamedTuple):
@@ -77,4 +80,5 @@ class Rows(NamedTuple):
     assignments: tuple[tuple[int, int], ...] = ()  # the open ones: conversation and operator
     presence: tuple[Period, ...] = ()  # oldest first
     leases: Mapping[int, str] = MappingProxyType({})  # until when each operator counts as there
+    lease_seconds: int = 0  # how long a lease is, whenever there is one
     settings: Settings = MappingProxyType({})

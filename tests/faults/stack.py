@@ -140,12 +140,13 @@ class Stack:
         with psycopg.connect(self.postgres.url("postgres")) as superuser:
             superuser.execute(statement.encode(), values)
             yield
-            superuser.rollback()
+            with suppress(psycopg.OperationalError):  # a server that fell over in here has let go by itself
+                superuser.rollback()
 
-    def await_waiting(self, statement: str) -> None:
-        """Return once a session waits for a lock in the middle of a statement that contains this."""
+    def await_waiting(self, statement: str, sessions: int = 1) -> None:
+        """Return once so many sessions wait for a lock in the middle of a statement that contains this."""
         found = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%' || %s || '%%'"
-        self.until(lambda: self.command(found, statement) != [(0,)])
+        self.until(lambda: self.command(found, statement)[0][0] >= sessions)
 
     @contextmanager
     def as_the_tests_database(self) -> Iterator[None]:

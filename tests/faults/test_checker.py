@@ -21,6 +21,16 @@ def entry(id_: int, kind: str, before: Facts, after: Facts, subject: int = 1, re
     return Entry(id_, kind, subject, before, after, f"call-{id_}" if request is None else request)
 
 
+def second(number: int) -> str:
+    """An instant."""
+    return f"2026-01-01T12:00:{number:02}.000000Z"
+
+
+def lost(at: int) -> Entry:
+    """Olga is declared lost by the clock in this second."""
+    return SENT_HOME._replace(request="", cause="lost", at=second(at))
+
+
 WAITING, HELD = {"state": "QUEUED", "assigned_operator_id": None}, {"state": "ALLOCATED", "assigned_operator_id": OLGA}
 HELD_BY_OTTO, DONE = HELD | {"assigned_operator_id": OTTO}, {"state": "RESOLVED", "assigned_operator_id": None}
 NEW, CLAIMED = Shown(1, "QUEUED", None, 1), Shown(1, "ALLOCATED", OLGA, 2)
@@ -59,8 +69,12 @@ MOVE = [LOG[0], entry(2, "conversation.moved", {"inbox_id": 0}, {"inbox_id": 3, 
 PUT_BACK = call(3, "release-now", operator=OLGA, status="OFFLINE", instant="5")
 SENT_HOME = entry(3, "operator.status_changed", {"status": "AVAILABLE"}, {"status": "OFFLINE"}, subject=OLGA)
 TAKEN_BACK = entry(4, "conversation.deallocated", HELD, WAITING | {"version": 3}, request="call-3")
+OTTO_AT_HOME = (Period(OTTO, "AVAILABLE", "0"), Period(OTTO, "OFFLINE", "5"))
 AT_HOME = (Period(OLGA, "AVAILABLE", "0"), Period(OLGA, "OFFLINE", "5"))
 EMPTY_HANDED = Rows((RELEASED,), presence=AT_HOME)
+# A sign of life in second 20 of a minute, with leases of ten seconds.
+HEARD = call(1, "heartbeat", operator=OLGA, instant=second(30))
+UNHEARD = Rows(presence=AT_HOME, leases={OLGA: second(30)}, lease_seconds=10)
 
 
 def kinds(history: list[Call], log: list[Entry], rows: Rows) -> set[str]:
@@ -73,15 +87,23 @@ def test_a_history_that_happened_is_believed() -> None:
     assert kinds(*HALF) == set()
 
 
-@pytest.mark.parametrize(("history", "log", "rows"), [
-    ([ALIVE], [], Rows(leases={OLGA: "9"})),
-    ([ALIVE._replace(instant="")], [], Rows()),
-    ([MORE_TIME], [EXTENDED, BACK._replace(id=2)], Rows()),
-    ([RENAMED, RENAMED._replace(id="again"), RENAMED_AGAIN], [NAMED, NAMED_AGAIN], Rows(settings={"name": "c"})),
-    ([RENAMED], [], Rows(settings={"name": "b"})),
-    (MOVED, MOVE, Rows((Shown(1, "QUEUED", None, 2, 3),))),
-    ([CREATE, CLAIM, PUT_BACK], [*LOG[:2], SENT_HOME, TAKEN_BACK], EMPTY_HANDED),
-], ids=["a lease", "no leases", "more time", "settings", "settings that stood", "a move", "a release now"])  # fmt: skip
+BELIEVED: dict[str, tuple[list[Call], list[Entry], Rows]] = {
+    "a lease": ([ALIVE], [], Rows(leases={OLGA: "9"})),
+    "leases": ([ALIVE, ALIVE._replace(id="again", began=7.0, ended=8.0, instant="91")], [], Rows(leases={OLGA: "91"})),
+    "no leases": ([ALIVE._replace(instant="")], [], Rows()),
+    "silence after a lease": ([HEARD], [lost(at=30)], UNHEARD),
+    "the silence of others": ([HEARD], [lost(at=29)._replace(subject=OTTO)], UNHEARD._replace(presence=OTTO_AT_HOME)),
+    "grace after it": ([HEARD], [lost(at=29)._replace(kind="grace.opened")], UNHEARD),  # of a period whose number is Olga's
+    "silence before it": ([HEARD], [lost(at=19)], UNHEARD),
+    "more time": ([MORE_TIME], [EXTENDED, BACK._replace(id=2)], Rows()),
+    "settings": ([RENAMED, RENAMED._replace(id="again"), RENAMED_AGAIN], [NAMED, NAMED_AGAIN], Rows(settings={"name": "c"})),
+    "settings that stood": ([RENAMED], [], Rows(settings={"name": "b"})),
+    "a move": (MOVED, MOVE, Rows((Shown(1, "QUEUED", None, 2, 3),))),
+    "a release now": ([CREATE, CLAIM, PUT_BACK], [*LOG[:2], SENT_HOME, TAKEN_BACK], EMPTY_HANDED),
+}
+
+
+@pytest.mark.parametrize(("history", "log", "rows"), BELIEVED.values(), ids=BELIEVED)
 def test_so_is_whatever_else_may_be_done(history: list[Call], log: list[Entry], rows: Rows) -> None:
     assert kinds(history, log, rows) == set()
 
@@ -114,6 +136,11 @@ LOST = {
     "a status was answered and never set": ([AWAY], [], Rows(presence=PRESENCE[:1])),
     "a status was set and not kept": ([], LOG[3:], Rows(presence=PRESENCE[:1])),
     "a sign of life was answered and not written down": ([ALIVE], [], Rows(leases={OLGA: "5"})),
+    "a sign of life was answered and counted for nothing": (
+        [ALIVE, ALIVE._replace(id="again", began=7.0, ended=8.0)],
+        [],
+        Rows(leases={OLGA: "9"}),
+    ),
     "more time was answered and not given": ([MORE_TIME], [], Rows()),
     "a setting was answered and never set": ([RENAMED], [], Rows(settings={"name": "a"})),
     "a setting was set and not kept": ([RENAMED], [NAMED], Rows(settings={"name": "a"})),
@@ -167,7 +194,13 @@ CONTRADICTED = {
         *HALF[1:],
     ),
     "a sign of life did something": ([ALIVE], [SENT_HOME._replace(request="call-1")], Rows(leases={OLGA: "9"}, presence=AT_HOME)),
-    "somebody was declared lost whose lease was not over": ([], [SENT_HOME._replace(request="")], Rows(presence=AT_HOME)),
+    "somebody went whom nobody sent": ([], [SENT_HOME._replace(request="")], Rows(presence=AT_HOME)),
+    "somebody was declared lost who was heard": ([HEARD], [lost(at=29)], UNHEARD),
+    "somebody was lost and their work taken at once": (
+        [CREATE, CLAIM],
+        [*LOG[:2], lost(at=29), TAKEN_BACK._replace(request="", cause="lost")],
+        EMPTY_HANDED,
+    ),
     "more time was answered than was given": ([MORE_TIME._replace(instant="8")], [EXTENDED], Rows()),
     "somebody else got more time": ([MORE_TIME._replace(period=5)], [EXTENDED], Rows()),
     "the settings of the answer are not those that were asked for": (

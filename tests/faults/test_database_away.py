@@ -57,8 +57,7 @@ def slow(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def frozen(stack: Stack) -> Iterator[None]:
-    """It takes every call and says nothing; whoever had a session has lost it."""
-    stack.cut_sessions()
+    """It takes every call and says nothing, in old sessions and in new ones."""
     with stack.database_frozen():
         yield
 
@@ -118,20 +117,29 @@ def test_who_comes_first_after_that_gets_an_answer(
     assert api(cast.mia).get("/conversations").status == status
 
 
-def test_a_session_of_a_frozen_server_waits_with_it_and_is_answered_when_it_goes_on(stack: Stack) -> None:
+def test_who_is_at_work_when_the_server_freezes_is_given_up_and_the_control_with_more_patience_waits(stack: Stack) -> None:
     cast = assemble()
-    assert everywhere(stack.port, [cast.mia, cast.olga], "GET", "/conversations") == {200: 3 * SESSIONS}
+    claims = [{"operator_id": operator.pk, "conversation_id": cast.conversation().pk} for operator in (cast.olga, cast.otto)]
+    hasty = stack.start_api("hasty api", DATABASE_ANSWER_SECONDS="3")
 
-    with closing(Caller(stack.port, cast.mia)) as caller:
+    with (
+        stack.locked("SELECT FROM conversations WHERE tenant_id = %s FOR UPDATE", cast.tenant.pk),
+        closing(Caller(hasty, cast.olga)) as caller,
+        closing(Caller(stack.port, cast.otto, patience=1)) as control,
+    ):
+        caller.send("POST", "/conversations/claim", claims[0])
+        control.send("POST", "/conversations/claim", claims[1])
+        stack.await_waiting("conversations", sessions=2)
         with stack.database_frozen():
-            caller.send("GET", "/conversations")
-            with closing(Caller(stack.port, cast.mia, patience=1)) as impatient, pytest.raises(TimeoutError):
-                impatient.call("GET", "/health/ready")
+            answer = caller.receive("POST")
             alive = ask(stack.port, cast.mia, "GET", "/health/live").status
-        answer = caller.receive("GET")
+            with pytest.raises(TimeoutError):
+                control.receive("POST")
 
-    assert (alive, answer.status) == (200, 200)
+    assert (told(answer), alive) == (LATER, 200)
+    assert ask(hasty, cast.olga, "POST", "/conversations/claim", claims[0]).status == 200
     assert everywhere(stack.port, [cast.mia, cast.olga], "GET", "/conversations") == {200: 3 * SESSIONS}
+    invariants.assert_all(cast)
 
 
 def test_a_session_that_is_ended_in_the_middle_of_an_act_leaves_nothing_of_it(stack: Stack) -> None:

@@ -289,10 +289,11 @@ def test_the_right_password_makes_the_wrong_ones_before_it_forgotten(cast: Cast,
     assert tries(home, olga.email, *["wrong"] * 4, PASSWORD, *["wrong"] * 4, PASSWORD) == [401] * 4 + [200] + [401] * 4 + [200]
 
 
-def test_a_whole_office_may_sign_in_at_nine(cast: Cast, api: type[Api], olga: Operator) -> None:
+def test_a_whole_office_may_sign_in_at_nine(cast: Cast, api: type[Api], olga: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in_guard, "OF_ADDRESS", 5)
     office = api(None)
 
-    assert set(tries(office, olga.email, *[PASSWORD] * (sign_in_guard.OF_ADDRESS + 10))) == {200}
+    assert tries(office, olga.email, *[PASSWORD] * 8) == [200] * 8
 
 
 def test_many_accounts_from_one_address_end_too(cast: Cast, api: type[Api], monkeypatch: pytest.MonkeyPatch) -> None:

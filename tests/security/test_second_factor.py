@@ -356,6 +356,15 @@ def test_who_has_lost_everything_is_let_in_by_command(cast: Cast, api: type[Api]
     assert kinds(cast) == ["operator.second_factor_began", "operator.second_factor_ended"]
 
 
+def test_another_password_leaves_it(api: type[Api], mia: Operator, telephone: Authenticator) -> None:
+    telephone.enrol(mia)
+
+    with isolation.act_as(mia.tenant_id):
+        staff.set_password(mia.pk, f"another {PASSWORD}")
+
+    assert witness.said(sign_in(api, mia, f"another {PASSWORD}")) == REQUIRED
+
+
 def test_the_command_tells_an_account_that_is_none(db: None) -> None:
     with pytest.raises(CommandError, match="There is no account"):
         call_command("forget_second_factor", "nobody@nowhere.example")

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from operators import api_keys
+from operators import api_keys, staff
 from operators.api.permissions import MATRIX, Reach
 from operators.models import Operator, Role
 from tenants import isolation
@@ -13,6 +13,8 @@ from tests.conftest import Api, Cast, assemble
 from tests.contract import witness
 from tests.contract.routes import ROUTES, Route, call, stage, stage_anything
 from tests.contract.test_other_tenant import NO_SUCH_ID, WALK
+
+PASSWORD = "correct horse battery"
 
 
 def noted(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
@@ -109,6 +111,22 @@ def test_the_note_of_a_recalculation_refused_stands_in_no_transaction(
 
     assert witness.said(answer) == witness.role_too_low("ADMIN")
     assert noted(caplog) == [by(cast.mia, "recalculation-update-priorities", code="role_too_low")]
+
+
+def test_signing_in_is_noted_at_either_door_and_so_is_what_did_not_work(
+    cast: Cast, api: type[Api], caplog: pytest.LogCaptureFixture
+) -> None:
+    with isolation.act_as(cast.tenant.pk):
+        mia = staff.set_password(cast.mia.pk, PASSWORD)
+
+    for password in ("wrong", PASSWORD):
+        api(None).post("/auth/token", email=mia.email, password=password)
+        api(None).client.post("/admin/login/", {"username": mia.email, "password": password})
+
+    failed = {"event": "authn_login_fail", "operator_id": str(mia.pk)}
+    succeeded = {"event": "authn_login_success", "operator_id": str(mia.pk), "tenant_id": str(mia.tenant_id)}
+    assert noted(caplog) == [failed, failed, succeeded, succeeded | {"door": "console"}]
+    assert mia.email not in caplog.text
 
 
 def test_a_page_of_the_console_that_ones_role_does_not_open_is_noted(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
