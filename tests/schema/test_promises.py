@@ -168,6 +168,9 @@ WORKING = [
     Call("DELETE", "/labels/{id}", lambda cast: (cast.mia, f"/labels/{cast.label().pk}", None)),
     Call("POST", "/labels/attach", lambda cast: (cast.olga, "/labels/attach", pair(cast))),
     Call("POST", "/labels/detach", lambda cast: (cast.olga, "/labels/detach", pair(cast))),
+    Call(
+        "POST", "/contacts/erase", lambda cast: (cast.ada, "/contacts/erase", {"phone_number": cast.conversation().customer_phone_number})
+    ),
 ]
 COMMITS_BY_ITSELF = {("POST", "/conversations/update-priorities")}  # tested below, on committed rows
 NOBODY_ID = 2**62
