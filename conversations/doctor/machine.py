@@ -91,6 +91,10 @@ def _limits(role: str) -> Finding:
     if turned := [f"{low} is not below {high}" for high, low in pairwise(LIMITS) if milliseconds[low] >= milliseconds[high]]:
         advice = f"ALTER ROLE {role} SET … as convalloc/embedded/roles.sql does, or so that they stay in this order."
         return Finding("limits", WARN, f"{' and '.join(turned)}: {told}", advice)
+    patience = connection.settings_dict["ANSWER_SECONDS"]
+    if patience * 1000 <= milliseconds["statement_timeout"]:
+        advice = "Make it longer: else a session is given up whose statement the server would have ended by itself."
+        return Finding("limits", WARN, f"DATABASE_ANSWER_SECONDS ({patience} s) is not above statement_timeout: {told}", advice)
     return Finding("limits", OK, told)
 
 

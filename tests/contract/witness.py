@@ -100,7 +100,7 @@ def event(kind: str, subject: Any, actor: Operator, before: Any, after: Any, *, 
 def everything_of(tenant: Tenant) -> dict[str, Any]:
     """Every row of a tenant, table by table. In one statement and past the ORM: some tests look after each statement of a call."""
     tables = [*(model._meta.db_table for model in owned_models()), Tenant._meta.db_table]
-    look = " UNION ALL ".join(f"SELECT '{table}', (SELECT json_agg(t ORDER BY t.id) FROM {table} t)" for table in tables)
+    look = " UNION ALL ".join(f"SELECT '{table}', (SELECT coalesce(json_agg(t ORDER BY t.id), '[]') FROM {table} t)" for table in tables)
     with isolation.act_as(tenant.pk), connection.cursor() as cursor:
         cursor.execute(look)
         return dict(cursor.fetchall())

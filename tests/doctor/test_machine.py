@@ -249,6 +249,21 @@ def test_limits_that_undo_each_other_are_a_warning_that_tells_which(
     assert finding.message.rpartition(": ")[0] == " and ".join(faults)
 
 
+@pytest.mark.parametrize(("seconds", "verdict"), [(30, Verdict.WARN), (31, Verdict.OK)])
+def test_a_session_that_is_given_up_before_its_statement_is_ended_is_a_warning(
+    seconds: int, verdict: Verdict, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits_in_order()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '30s'")
+    monkeypatch.setitem(connection.settings_dict, "ANSWER_SECONDS", seconds)
+
+    finding = finding_of("limits")
+
+    assert finding.verdict == verdict
+    assert (f"DATABASE_ANSWER_SECONDS ({seconds} s) is not above" in finding.message) == (verdict == Verdict.WARN)
+
+
 def test_the_limits_that_the_product_comes_with_are_fine() -> None:
     given = dict(re.findall(r"ALTER ROLE convalloc_app SET (\w+) = '(\d+)s'", ROLES.read_text()))
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -53,19 +54,19 @@ def start(stack: Stack, program: Program) -> None:
     stack.until(lambda: " ready." in program.said())
 
 
-def ring(stack: Stack, task: str = EXPIRE) -> None:
+def ring(stack: Stack, task: str = EXPIRE, **limits: Any) -> None:
     """What the beat does."""
     with app.connection_for_write(url=stack.valkey.url()) as line:
-        app.send_task(task, connection=line)
+        app.send_task(task, connection=line, **limits)
 
 
 @contextmanager
-def an_expiry_in_hand(stack: Stack) -> Iterator[tuple[Cast, list[Conversation]]]:
+def an_expiry_in_hand(stack: Stack, **limits: Any) -> Iterator[tuple[Cast, list[Conversation]]]:
     """A worker is in the middle of an expiry, and held up as long as this lasts."""
     cast = assemble()
     rows = overdue(cast)
     with stack.locked("SELECT FROM conversations WHERE tenant_id = %s FOR NO KEY UPDATE", cast.tenant.pk):
-        ring(stack)
+        ring(stack, **limits)
         stack.await_waiting("conversations")
         yield cast, rows
 

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.xdist_group("faults")  # one of xdist's workers starts 
 ONE_CHILD = ("--concurrency", "1")
 HANDING_ON = WITHOUT.format("task_reject_on_worker_lost=True")
 GREEDY = WITHOUT.format("worker_disable_prefetch=False")
-A_SECOND = WITHOUT.format("task_soft_time_limit=1")
-TWO_SECONDS = WITHOUT.format("task_soft_time_limit=1, task_time_limit=2")
+# As they travel with a message: whoever sends it gives it the limits of the settings, if they know the task.
+A_SECOND = {"soft_time_limit": 1, "time_limit": 120}
+TWO_SECONDS = {"soft_time_limit": 1, "time_limit": 2}
 
 
 def started(stack: Stack, service: str, guards: str = "") -> Program:
@@ -86,9 +87,9 @@ def test_control_where_the_message_of_a_lost_child_is_rejected_the_next_one_gets
 
 
 def test_a_task_that_takes_too_long_ends_in_the_middle_of_a_statement_and_the_log_says_where(stack: Stack) -> None:
-    program = started(stack, "worker", A_SECOND)
+    program = started(stack, "worker")
 
-    with an_expiry_in_hand(stack) as (cast, rows):
+    with an_expiry_in_hand(stack, **A_SECOND) as (cast, rows):
         stack.until(lambda: "SoftTimeLimitExceeded" in program.said() and in_the_broker(stack) == (0, 0))
         children = program.children()
 
@@ -100,9 +101,9 @@ def test_a_task_that_takes_too_long_ends_in_the_middle_of_a_statement_and_the_lo
 
 
 def test_a_child_that_does_not_even_hear_of_it_is_killed_and_its_successor_does_the_work(stack: Stack) -> None:
-    program = started(stack, "worker", TWO_SECONDS)
+    program = started(stack, "worker")
 
-    with an_expiry_in_hand(stack) as (cast, rows):
+    with an_expiry_in_hand(stack, **TWO_SECONDS) as (cast, rows):
         (child,) = program.children()
         os.kill(child, signal.SIGSTOP)
         stack.until(lambda: "Hard time limit (2s) exceeded" in program.said() and child not in program.children())
