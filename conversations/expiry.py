@@ -31,7 +31,7 @@ CAUSE = lifecycle.END_REASON[EXPIRE.act].value
 ROUND = 500  # periods of one transaction: its locks last for a fraction of a second
 PATIENCE = 3  # how many rows of a tenant somebody may keep locked, until the rest of those is left as well
 SUSPECTS = """
-    SELECT g.id, g.operator_id, g.conversation_id, g.expires_at FROM grace_period_assignments g
+    SELECT g.id, g.operator_id, g.conversation_id, g.expires_at, statement_timestamp() - g.expires_at FROM grace_period_assignments g
      WHERE g.tenant_id = %(tenant_id)s AND g.ended_at IS NULL AND g.expires_at <= statement_timestamp()
        AND (g.expires_at, g.id) > (%(after_time)s::timestamptz, %(after_id)s)
      ORDER BY g.expires_at, g.id LIMIT %(limit)s
@@ -53,8 +53,8 @@ SECOND_LOOK = f"""
 class Counts(NamedTuple):
     """What a round of expiry did: conversations returned to the queue, and periods that had become pointless.
 
-    `late_seconds`: for how long the oldest deadline had passed when its conversation was returned. `left`: how many periods, or
-    tenants, are left for the next call.
+    `left`: how many periods, or tenants, are left for the next call. `late_seconds`: for how long the oldest deadline had passed when
+    its conversation was returned, or had to be left.
     """
 
     released: int = 0
@@ -69,12 +69,18 @@ class Counts(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A period whose deadline has passed, as it was seen without a lock."""
+    """A period whose deadline has passed, and by how much, as it was seen without a lock."""
 
     id: int
     operator_id: int
     conversation_id: int
     expires_at: datetime
+    late: timedelta
+
+    @property
+    def left(self) -> Counts:
+        """What is told of it where it has to be left."""
+        return Counts(late_seconds=int(self.late.total_seconds()), left=1)
 
 
 class Verdict(NamedTuple):
@@ -107,7 +113,7 @@ def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -
     """Return to the queue what is due in one tenant; what each round did.
 
     What somebody is at work on is passed over at first, so that it holds up nothing else, and waited for at the end, one after
-    another. Whose row they do not let go of, is left for the next call.
+    another; so is a round that fails, because one row may spoil it for all. What fails then too, is left for the next call.
     """
     left = 0
     busy: list[Suspect] = []
@@ -115,7 +121,12 @@ def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -
     while time.monotonic() < until:
         with isolation.act_as(tenant_id):
             met = _due(limit, after=met[-1] if met else None)
-            done, passed_over = _expire(met, wait=False)
+        try:
+            with isolation.act_as(tenant_id):
+                done, passed_over = _expire(met, wait=False)
+        except DatabaseError:
+            log.exception("tenant %s: %s grace periods cannot end together", tenant_id, len(met))
+            done, passed_over = Counts(), met
         busy += passed_over
         yield done
         # Not what was done: a neighbour may have been faster with all of this round, and die before the next.
@@ -123,7 +134,7 @@ def expire_all_of(tenant_id: int, limit: int = ROUND, until: float = math.inf) -
             break
     for suspect in busy:
         patient = left < PATIENCE and time.monotonic() < until
-        done = _expire_or_leave(tenant_id, suspect) if patient else Counts(left=1)
+        done = _expire_or_leave(tenant_id, suspect) if patient else suspect.left
         left += done.left
         yield done
 
@@ -134,7 +145,7 @@ def _expire_or_leave(tenant_id: int, suspect: Suspect) -> Counts:
             done, _ = _expire([suspect], wait=True)
     except DatabaseError:
         log.exception("grace period %s is left for the next round", suspect.id)
-        return Counts(left=1)
+        return suspect.left
     return done
 
 

@@ -17,6 +17,7 @@ from tenants.models import Tenant
 
 EndReason = GracePeriod.EndReason
 (DEALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "deallocate")
+REQUEUED = "conversation.requeued"
 
 
 class Release(Enum):
@@ -82,12 +83,19 @@ def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
     return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
 
 
-def expire_now(period_id: int, tenant: Tenant, *, reason: str = "") -> Conversation:
+def expire_now(period_id: int, tenant: Tenant, *, by: Operator, reason: str = "") -> Conversation:
     """Do not wait for the deadline: the conversation goes back to the queue as if the clock had taken it.
 
     Raises Missing, GraceEnded.
     """
-    period, conversation = _lock_open(period_id)
+    try:
+        period, conversation = _lock_open(period_id)
+    except GraceEnded:
+        ended = _find(period_id)
+        requeued: Conversation = ended.conversation
+        if ended.end_reason == EndReason.EXPIRED and lifecycle.repeats(requeued, REQUEUED, by):
+            return requeued
+        raise
     now = clock.now()
     expire = lifecycle.step("expire", conversation)
     requeued = lifecycle.requeue(conversation, expire, tenant, now, cause=reason or lifecycle.END_REASON[expire.act])

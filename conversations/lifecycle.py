@@ -258,10 +258,11 @@ def requeue_all(conversation_ids: Iterable[int], move: Transition, tenant: Tenan
 def end_assignment(conversation: Conversation, move: Transition, now: datetime) -> None:
     """End the open assignment, if there is one, and its grace period with it. Under the conversation's lock."""
     reason = END_REASON[move.act]
-    Assignment.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True).update(ended_at=now, end_reason=reason)
+    held = Assignment.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True)
     if reason != Assignment.EndReason.GRACE_EXPIRED:
-        periods = GracePeriod.objects.filter(conversation_id=conversation.pk, ended_at__isnull=True)
+        periods = GracePeriod.objects.filter(assignment_id__in=held.values("pk"), ended_at__isnull=True)
         deadlines.close(periods.values_list("pk", flat=True), GracePeriod.EndReason.ASSIGNMENT_ENDED, now)
+    held.update(ended_at=now, end_reason=reason)
 
 
 def enter(conversation: Conversation, move: Transition, now: datetime, **changes: Any) -> Conversation:

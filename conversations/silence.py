@@ -32,7 +32,7 @@ SAFE_SECONDS = 2 * settings.TICK_SECONDS  # a lease of so long, with three signs
 
 
 class Counts(NamedTuple):
-    """How many operators were declared lost; how long the oldest of their leases had been over; how many are left for the next round."""
+    """How many operators were declared lost, how many are left for the next round, and how long the oldest of all their leases was over."""
 
     lost: int = 0
     late_seconds: int = 0
@@ -74,32 +74,33 @@ def sweep(tenant_id: int, limit: int = ROUND, until: float = math.inf) -> Counts
     lease; after PATIENCE of these so is the rest.
     """
     total = Counts()
-    deaf, silent = was_away(), [0]
+    deaf, silent, last = was_away(), {0: timedelta()}, 0
 
     def goes_on() -> bool:
         return total.left < PATIENCE and time.monotonic() < until
 
     while silent and goes_on():
         with isolation.act_as(tenant_id):
-            silent = leases.silent(limit, after=silent[-1], deaf=deaf)
+            silent = leases.silent(limit, after=last, deaf=deaf)
             free = presence.hold_many(silent, wait=False)
+        last = max(silent, default=last)
         # Who is busy comes last, and no two rounds have one order: nobody always waits behind the same who are stuck.
-        for operator_id in sorted(random.sample(silent, len(silent)), key=lambda id_: id_ not in free):
+        for operator_id in sorted(random.sample(list(silent), len(silent)), key=lambda id_: id_ not in free):
             if goes_on():
-                total += _lose_or_leave(tenant_id, operator_id)
+                total += _lose_or_leave(tenant_id, operator_id, silent[operator_id])
     if deaf:
         begin_anew(tenant_id)
     return total
 
 
-def _lose_or_leave(tenant_id: int, operator_id: int) -> Counts:
+def _lose_or_leave(tenant_id: int, operator_id: int, late: timedelta) -> Counts:
     try:
         with isolation.act_as(tenant_id):
-            late = lose(operator_id)
+            lost = lose(operator_id)
     except DatabaseError:
         log.exception("operator %s is left for the next round", operator_id)
-        return Counts(left=1)
-    return Counts() if late is None else Counts(1, int(late.total_seconds()))
+        return Counts(late_seconds=int(late.total_seconds()), left=1)
+    return Counts() if lost is None else Counts(1, int(lost.total_seconds()))
 
 
 def was_away() -> bool:

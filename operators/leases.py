@@ -82,12 +82,12 @@ def begin_anew() -> bool:
     return bool(_ask(BEGIN_ANEW))
 
 
-def silent(limit: int, *, after: int = 0, deaf: bool = False) -> list[int]:
-    """Ids of up to `limit` operators whose lease is over, ascending, those beyond `after`; not locked.
+def silent(limit: int, *, after: int = 0, deaf: bool = False) -> dict[int, timedelta]:
+    """Up to `limit` operators whose lease is over by their ids, ascending, those beyond `after`, and for how long; not locked.
 
     `deaf`: nobody may have been listening. Then they are those alone who were not heard since leases last began anew.
     """
-    return [operator_id for operator_id, _ in _ask(SILENT, operator_id=None, limit=limit, after=after, deaf=deaf)]
+    return dict(_ask(SILENT, operator_id=None, limit=limit, after=after, deaf=deaf))
 
 
 def over_since(operator_id: int) -> timedelta | None:

@@ -82,8 +82,9 @@ def once(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
 
 
 def by_hand(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
-    """As `once`; but who asks for it gets it, also where a tick began a moment ago. Then it is not written down."""
-    return _do(task, work) if _begin(task) else work()
+    """As `once`; but who asks for it gets it, also where a tick began a moment ago."""
+    _begin(task)
+    return _do(task, work)
 
 
 def _do(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 
 from convalloc.console import Page
 from conversations import lifecycle
-from conversations.admin.at_once import ask, to_each
+from conversations.admin.at_once import ask, manager, to_each
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from operators.models import Operator, OperatorStatus
@@ -20,13 +20,13 @@ from tenants.models import Inbox
 @action(description="Resolve", permissions=["direct"])
 def resolve(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> None:
     """Nothing more to do."""
-    to_each(request, rows, "resolved", lambda pk: _done(lifecycle.resolve(pk, by=_manager(request))))
+    to_each(request, rows, "resolved", lambda pk: _done(lifecycle.resolve(pk, by=manager(request))))
 
 
 @action(description="Deallocate: back to the queue", permissions=["direct"])
 def deallocate(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> None:
     """From their holders into the queue."""
-    to_each(request, rows, "deallocated", lambda pk: _done(lifecycle.deallocate(pk, by=_manager(request))))
+    to_each(request, rows, "deallocated", lambda pk: _done(lifecycle.deallocate(pk, by=manager(request))))
 
 
 @action(description="Reassign to another operator …", permissions=["direct"])
@@ -49,7 +49,7 @@ def move(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> Http
     inbox = form.cleaned_data["inbox"]
 
     def act(pk: int) -> str | None:
-        _, lost = lifecycle.move(pk, inbox.pk, by=_manager(request))
+        _, lost = lifecycle.move(pk, inbox.pk, by=manager(request))
         return f"lost {', '.join(lost)}, which {inbox} does not have" if lost else None
 
     to_each(request, rows, f"moved to {inbox}", act)
@@ -102,11 +102,6 @@ class ChooseInbox(forms.Form):
         super().__init__(*args)
         field: Any = self.fields["inbox"]
         field.queryset = Inbox.objects.order_by("name", "pk")
-
-
-def _manager(request: HttpRequest) -> Operator:
-    assert isinstance(request.user, Operator)
-    return request.user
 
 
 def _done(conversation: Conversation) -> None:

@@ -13,12 +13,20 @@ from django.template.response import TemplateResponse
 
 from convalloc.console import Page, refusal_of
 from convalloc.errors import DomainError
+from operators.models import Operator
 
 MOST_AT_ONCE = 200  # rows of one act: all of them stay locked until its end
 # A lock that did not come in time, or a circle of waiting: many rows in one transaction cannot keep the order of locks (0006).
 BUSY = {"55P03", "40P01"}
+PATIENCE = 3  # how many busy rows are waited for, 5 s each; then the rest is left
 
 Act = Callable[[int], str | None]  # done to the row of this id; what to add to "done"
+
+
+def manager(request: HttpRequest) -> Operator:
+    """Whose word it is."""
+    assert isinstance(request.user, Operator)
+    return request.user
 
 
 def to_each(request: HttpRequest, rows: QuerySet[Any], done: str, act: Act) -> None:
@@ -28,8 +36,11 @@ def to_each(request: HttpRequest, rows: QuerySet[Any], done: str, act: Act) -> N
         many = f"{MOST_AT_ONCE} {rows.model._meta.verbose_name_plural}"
         messages.error(request, f"Nothing was done: at most {many} at once, because they stay locked until the end")
         return
-    worked, told = 0, []
-    for pk in chosen:
+    worked, busy, told = 0, 0, list[str]()
+    for place, pk in enumerate(chosen):
+        if busy == PATIENCE:
+            told.append(f"{len(chosen) - place} more are left, because too many were busy")
+            break
         try:
             with transaction.atomic():
                 note = act(pk)
@@ -39,7 +50,7 @@ def to_each(request: HttpRequest, rows: QuerySet[Any], done: str, act: Act) -> N
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) not in BUSY:
                 raise
-            note = "somebody else is changing it: try again"
+            note, busy = "somebody else is changing it: try again", busy + 1
         if note:
             told.append(f"#{pk}: {note}")
     level = messages.SUCCESS if worked == len(chosen) else messages.WARNING if worked else messages.ERROR

@@ -13,11 +13,10 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from convalloc.console import Page
 from conversations import grace
-from conversations.admin.at_once import ask, to_each
+from conversations.admin.at_once import ask, manager, to_each
 from conversations.admin.conversations import in_words
 from conversations.admin.history import of_conversation
 from conversations.models import GracePeriod
-from tenants.models import Tenant
 
 LONGEST_MINUTES = 10_080  # a week, as over the API
 
@@ -57,9 +56,8 @@ def expire_now(page: Page, request: HttpRequest, rows: QuerySet[GracePeriod]) ->
     form = Why(request.POST if "apply" in request.POST else None)
     if not form.is_valid():
         return ask(page, request, rows, form, title="Return to the queue now", act="expire_now", tell=_tell)
-    tenant: Tenant = request.user.tenant  # type: ignore[union-attr]
-    reason = form.cleaned_data["reason"]
-    to_each(request, rows, "returned to the queue", lambda pk: _done(grace.expire_now(pk, tenant, reason=reason)))
+    by, reason = manager(request), form.cleaned_data["reason"]
+    to_each(request, rows, "returned to the queue", lambda pk: _done(grace.expire_now(pk, by.tenant, by=by, reason=reason)))
     return None
 
 

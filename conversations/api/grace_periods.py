@@ -99,7 +99,7 @@ class GracePeriods(TenantDoor):
     def expire_now(self, request: Request, pk: str) -> Response:
         """Do not wait: the conversation goes back to the queue."""
         tenant = self.caller.tenant
-        conversation = grace.expire_now(int(pk), tenant, reason=checked(Reasoned, request.data)["reason"])
+        conversation = grace.expire_now(int(pk), tenant, by=self.caller, reason=checked(Reasoned, request.data)["reason"])
         return success(wire.one(conversation.pk, Weights.of(tenant)), message="Conversation returned to the queue")
 
 

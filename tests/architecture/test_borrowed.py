@@ -4,6 +4,7 @@ import ast
 import inspect
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from celery.worker.consumer import Consumer, Tasks
 from granian import _granian, _signals
@@ -14,7 +15,7 @@ from kombu.transport.redis import Channel
 
 from tests.architecture.sources import product
 
-SERVER, CONSUMER = "convalloc/server.py", "convalloc/consumer.py"
+SERVER, CONSUMER, DATABASE = "convalloc/server.py", "convalloc/consumer.py", "convalloc/database/base.py"
 GRANIAN = MPServer("convalloc.wsgi:application", interface=Interfaces.WSGI)  # which serves nobody
 WORKER = WorkerProcess(GRANIAN, 0, print, ())  # which does not run
 CELERY = SimpleNamespace()
@@ -37,12 +38,17 @@ BORROWED = [  # where it is used, by what name, of what, and what it is there
     (CONSUMER, "on_connection_error_after_connected", Consumer, "what a lost line calls"),
     (CONSUMER, "task_consumer", CELERY, "who reads from the broker, or None"),
     (CONSUMER, "_in_poll", Channel, "the question that is on the line, or nothing"),
+    (DATABASE, "_WaitTimeout", psycopg.errors, "what a wait raises that takes too long"),
 ]
 
 
 @pytest.mark.parametrize(("file", "name", "owner", "meaning"), BORROWED, ids=[name for _, name, _, _ in BORROWED])
 def test_it_is_there_after_every_upgrade(file: str, name: str, owner: object, meaning: str) -> None:
     assert hasattr(owner, name), f"{file} uses {name} ({meaning}), and its library has that no more: see what has taken its place."
+
+
+def test_a_session_may_be_waited_for_for_so_long_and_no_longer() -> None:
+    assert "timeout" in inspect.signature(psycopg.Connection.wait).parameters, f"{DATABASE} gives sessions up by it"
 
 
 def test_a_worker_of_granian_asks_for_its_signals_when_it_starts() -> None:

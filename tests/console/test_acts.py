@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from django.test import Client
 
 from conversations import allocation, labelling, lifecycle
@@ -70,6 +71,22 @@ def test_a_conversation_that_somebody_else_is_changing_is_told_and_leaves_the_ot
 
     assert said(response) == f"2 deallocated; #{busy.pk}: somebody else is changing it: try again"
     assert [cast.again(row).state for row in (first, busy, last)] == ["QUEUED", "ALLOCATED", "QUEUED"]
+
+
+def test_where_many_are_busy_the_rest_is_left_after_a_few_instead_of_a_wait_for_each(committed: None) -> None:
+    cast = assemble()
+    browser = Client()
+    sign_in(browser, give_password(cast.mia))
+    rows = [held(cast, cast.olga) for _ in range(6)]
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT id FROM conversations WHERE id = ANY (%s) FOR UPDATE", [[row.pk for row in rows[1:]]])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        response = do(browser, "deallocate", rows)
+
+    busy = "; ".join(f"#{row.pk}: somebody else is changing it: try again" for row in rows[1:4])
+    assert said(response) == f"1 deallocated; {busy}; 2 more are left, because too many were busy"
 
 
 def test_a_conversation_that_closes_a_circle_of_locks_is_told_and_leaves_the_others_done(committed: None) -> None:

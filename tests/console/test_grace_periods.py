@@ -80,7 +80,7 @@ def test_one_that_has_ended_is_told_and_leaves_the_others_done(
     cast: Cast, kept: list[GracePeriod], browse: Any, act: str, choice: dict[str, Any]
 ) -> None:
     with isolation.act_as(cast.tenant.pk):
-        grace.expire_now(kept[0].pk, cast.tenant)
+        grace.expire_now(kept[0].pk, cast.tenant, by=cast.ada)
 
     response = do(browse(cast.mia), act, kept, **choice)
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from convalloc import clock
-from conversations import expiry, grace
+from conversations import allocation, expiry, grace
 from conversations.models import Assignment, GracePeriod
 from operators.models import Status
 from tenants import inboxes, isolation
@@ -183,13 +183,35 @@ def test_an_ended_period_is_neither_extended_nor_ended_again(cast: Cast, api: ty
         with isolation.act_as(cast.tenant.pk):
             grace.change_status(cast.otto.pk, Status.AVAILABLE, cast.tenant)
     else:
-        act(api(cast.mia), "expire-now", period)
+        act(api(cast.ada), "expire-now", period)
 
     with witness.untouched(cast):
         answer = act(api(cast.mia), what, period, **({"minutes": 5} if what == "extend" else {}))
 
     message = f"The grace period has ended already: {end}"
     assert witness.said(answer) == witness.refusal(409, "grace_ended", message, end_reason=end)
+
+
+def test_whoever_says_it_twice_is_answered_the_same_and_nothing_changes(cast: Cast, api: type[Api]) -> None:
+    period = witness.kept(cast, cast.otto)
+    first = act(api(cast.mia), "expire-now", period, reason="ill")
+
+    with witness.untouched(cast):
+        again = act(api(cast.mia), "expire-now", period, reason="ill")
+
+    assert (again.status, again.data["id"], again.data["version"]) == (200, first.data["id"], first.data["version"])
+
+
+def test_what_was_handed_out_since_is_a_conflict_also_for_whoever_said_it(cast: Cast, api: type[Api]) -> None:
+    period = witness.kept(cast, cast.otto)
+    act(api(cast.mia), "expire-now", period)
+    with isolation.act_as(cast.tenant.pk):
+        allocation.claim(cast.olga.pk, period.conversation_id)
+
+    with witness.untouched(cast):
+        answer = act(api(cast.mia), "expire-now", period)
+
+    assert answer.status == 409
 
 
 @pytest.mark.parametrize("what", ["extend", "expire-now"])

@@ -82,13 +82,18 @@ def test_fifty_conversations_take_as_few_statements_as_five(cast: Cast, before: 
 
 
 def work_of_every_kind(cast: Cast, like: list[Conversation]) -> list[Conversation]:
-    """What Otto holds: fresh and old work, much and little of it, beyond the cap and from the future; the last of it without grace."""
+    """What Otto holds: fresh and old work, much and little of it, beyond the cap and from the future.
+
+    The first of it he holds for the second time; the last is without grace.
+    """
     kinds: list[dict[str, Any]] = [
         {"message_count": messages, "minutes_ago": minutes} for messages, minutes in [(1, 10), (7, 90), (500, 1500), (3, -5), (2, 1439.999)]
     ]
     if like:
         kinds = [{"message_count": row.message_count, "last_message_at": row.last_message_at} for row in like]
     rows = [row for kind in kinds[:-1] for row in held_by(cast, cast.otto, **kind)]
+    in_the_tenant(cast, lambda: lifecycle.deallocate(rows[0].pk, by=cast.mia))
+    in_the_tenant(cast, lambda: allocation.claim(cast.otto.pk, rows[0].pk))
     status(cast, cast.otto, Status.OFFLINE)
     last = cast.conversation(**kinds[-1])
     with isolation.act_as(cast.tenant.pk):
@@ -102,25 +107,33 @@ def seen(cast: Cast, row: Conversation) -> dict[str, Any]:
     """What became of a conversation, its assignment and its deadline, and how the log tells it, without ids."""
     with isolation.act_as(cast.tenant.pk):
         now = Conversation.objects.get(pk=row.pk)
-        assignment = Assignment.objects.get(conversation_id=row.pk)
+        *earlier, assignment = Assignment.objects.filter(conversation_id=row.pk).order_by("pk")
         periods = list(GracePeriod.objects.filter(conversation_id=row.pk))
         about = {"conversation": [row.pk], "graceperiod": [period.pk for period in periods]}
         told = [
             event for kind, ids in about.items() for event in Event.objects.filter(subject_type=kind, subject_id__in=ids).order_by("pk")
         ]
-    ids = {cast.otto.pk: "otto", cast.mia.pk: "mia", row.pk: "row", assignment.pk: "assignment", cast.support.pk: "support", None: None}
-    named = ("assigned_operator_id", "operator_id", "conversation_id", "assignment_id", "inbox_id")
+    people = {cast.otto.pk: "otto", cast.mia.pk: "mia", None: None}
+    named: dict[str, dict[Any, str | None]] = {
+        **dict.fromkeys(("assigned_operator_id", "operator_id"), people),
+        "conversation_id": {row.pk: "row"},
+        "assignment_id": {once.pk: f"assignment {number}" for number, once in enumerate([*earlier, assignment])},
+        "inbox_id": {cast.support.pk: "support"},
+    }
 
     def without_ids(fields: dict[str, Any]) -> dict[str, Any]:
-        return {name: ids[value] if name in named else value for name, value in fields.items() if name != "expires_at"}
+        return {name: named[name][value] if name in named else value for name, value in fields.items() if name != "expires_at"}
 
     columns = ("state", "assigned_operator_id", "version", "waits_from", "credit", "rank", "saturated", "ranked_under", "resolved_at")
     return {
         **{name: getattr(now, name) for name in columns},
         "score": pytest.approx(now.priority_score, abs=1e-3),
+        "earlier": [(once.end_reason, once.ended_at and once.ended_at <= assignment.started_at) for once in earlier],
         "ended": (assignment.end_reason, [period.end_reason for period in periods]),
         "at one instant": {now.updated_at, assignment.ended_at, *(period.ended_at for period in periods)} == {now.updated_at},
-        "events": [(event.kind, event.cause, ids[event.actor_id], without_ids(event.before), without_ids(event.after)) for event in told],
+        "events": [
+            (event.kind, event.cause, people[event.actor_id], without_ids(event.before), without_ids(event.after)) for event in told
+        ],
     }
 
 

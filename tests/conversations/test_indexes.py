@@ -13,7 +13,7 @@ from convalloc import clock
 from conversations import allocation, erasure, expiry, grace, lifecycle, queue, statistics
 from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage
-from conversations.models import Assignment, Conversation
+from conversations.models import Assignment, Conversation, GracePeriod
 from conversations.states import State
 from operators import sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
@@ -163,6 +163,20 @@ def test_whose_an_id_is_takes_one_look_however_many_tenants_there_are(index: str
 
     assert first == "id"
     assert body.strip() == f"SELECT tenant_id FROM {table} WHERE id = {function.removeprefix('tenant_of_')}_id"
+
+
+def test_ending_an_assignment_reads_no_open_grace_but_its_own(lived_in: Crowd) -> None:
+    cast = lived_in.cast
+    with isolation.act_as(cast.tenant.pk):
+        row = Conversation.objects.filter(assigned_operator_id__isnull=False).first()
+        assert row is not None
+        assert GracePeriod.objects.filter(ended_at=None).count() > 1000
+
+    plan = executed(cast, lambda: lifecycle.resolve(row.pk, by=cast.mia), of="grace_period_assignments")
+
+    read = [node for node in plan if node.get("Relation Name") == "grace_period_assignments"]
+    assert read
+    assert max(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= 1
 
 
 def test_no_index_is_without_a_query() -> None:

@@ -4,18 +4,21 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.models.functions import Now
 
 from conversations import allocation, grace
 from conversations.doctor import examination
 from conversations.doctor.findings import Finding
 from operators.models import Status
 from tenants import isolation
+from tenants.models import PLATFORM_TENANT_ID, Tenant
 from tests.conftest import Cast, assemble
 from tests.servers import superuser
 from tests.tenants.specimens import OWNED_TABLES
@@ -65,6 +68,12 @@ def limits_in_order() -> None:
     """The tests' role may idle in a transaction for longer than it waits for a lock; this session may not."""
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '29s'; SET idle_in_transaction_session_timeout = '28s'")
+
+
+def installed(ago: timedelta) -> None:
+    """As if the installation were so old."""
+    with isolation.act_as(PLATFORM_TENANT_ID):
+        Tenant.objects.update(created_at=Now() - ago)
 
 
 def found(cast: Cast) -> dict[str, Finding]:

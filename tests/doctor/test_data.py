@@ -217,7 +217,7 @@ def test_what_a_person_must_look_at_is_seen_left_alone_and_gone_once_it_is_put_r
 @pytest.mark.parametrize(("who", "seen"), [("a manager", set()), ("the clock", {"early"})])
 def test_a_deadline_that_was_not_waited_for_is_well_only_on_a_managers_word(who: str, seen: set[str], house: Cast) -> None:
     with isolation.act_as(house.tenant.pk), eventlog.caused_by(house.mia.pk if who == "a manager" else None):
-        grace.expire_now(GracePeriod.objects.get().pk, house.tenant)
+        grace.expire_now(GracePeriod.objects.get().pk, house.tenant, by=house.mia)
 
     assert found(house).keys() == seen
 

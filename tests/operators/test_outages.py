@@ -294,7 +294,9 @@ def test_one_whose_row_somebody_keeps_for_ever_does_not_make_an_outage_for_all_o
     with neighbour(cast.tenant.pk) as session:
         session.execute("SELECT FROM operator_status WHERE operator_id = %s FOR UPDATE", [cast.olga.pk])
         impatient()
-        assert tasks.declare_lost() == {"lost": 0, "late_seconds": 0, "left": 1}
+        counts = tasks.declare_lost()
+        assert (counts["lost"], counts["left"]) == (0, 1)
+        assert 1 <= counts["late_seconds"] <= 5
         the_tick_is_older_by(EVERY)
         silent_for(cast, cast.mia, 61)
         counts = tasks.declare_lost()

@@ -1,8 +1,13 @@
 """Rounds over all tenants: one tenant's trouble is that tenant's alone, and it is seen."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -38,6 +43,40 @@ def test_a_tenant_whose_rows_are_locked_holds_nobody_else_up(committed: None) ->
     assert (counts.released, counts.left) == (1, 1)
     assert other.again(waiting).state == State.QUEUED
     assert stuck.again(held).state == State.ALLOCATED
+
+
+@contextmanager
+def refused(row: Conversation) -> Iterator[None]:
+    """In here the database refuses every change of this row: what is broken in a way that nobody has thought of."""
+    refuse = "BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation'; END"
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {refuse} $$".encode())
+        owner.execute(
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON conversations FOR EACH ROW WHEN (OLD.id = {row.pk}) EXECUTE FUNCTION refuse()".encode()
+        )
+        try:
+            yield
+        finally:
+            owner.execute("DROP TRIGGER refuse ON conversations; DROP FUNCTION refuse")
+
+
+def test_a_row_that_cannot_change_holds_up_nobody_elses_grace_of_the_same_tenant(committed: None) -> None:
+    cast = assemble()
+    rows = [cast.conversation() for _ in range(5)]
+    with isolation.act_as(cast.tenant.pk):
+        for row in rows:
+            allocation.claim(cast.otto.pk, row.pk)
+        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
+        GracePeriod.objects.update(opened_at="2026-01-01T00:00:00Z", expires_at="2026-01-01T00:01:00Z")
+        GracePeriod.objects.filter(conversation_id=rows[2].pk).update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
+
+    with refused(rows[2]):
+        counts = expiry.expire_due()
+
+    assert (counts.released, counts.left) == (4, 1)
+    assert counts.late_seconds > (cast.tenant.created_at - datetime(2020, 1, 2, tzinfo=UTC)).total_seconds()
+    assert [cast.again(row).state for row in rows] == ["QUEUED", "QUEUED", "ALLOCATED", "QUEUED", "QUEUED"]
+    assert expiry.expire_due().released == 1
 
 
 def test_whatever_goes_wrong_with_one_tenant_the_others_are_visited_and_it_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

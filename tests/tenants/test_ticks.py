@@ -160,6 +160,8 @@ def test_what_ticks_counted_is_added_up_and_the_latest_of_them_is_remembered(db:
     assert last.totals == {"done": 6, "late_seconds": 75, "ticks": 3}
     assert (last.late, last.worst) == (timedelta(), timedelta(seconds=70))
     assert last.worst_ago is not None
+    assert last.ended is not None
+    assert last.worst_ago > last.ended
 
 
 def test_who_asks_by_hand_gets_the_work_also_where_a_tick_began_a_moment_ago(db: None) -> None:
@@ -168,7 +170,7 @@ def test_who_asks_by_hand_gets_the_work_also_where_a_tick_began_a_moment_ago(db:
     counted = [ticks.by_hand("sweep", work) for _ in range(2)]
 
     assert counted == [{"done": 1}, {"done": 2}]
-    assert row().counts == {"done": 1}
+    assert row().totals == {"done": 3, "ticks": 2}
 
 
 def test_a_killed_tick_is_told_from_one_that_failed(committed: None) -> None:
