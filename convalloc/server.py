@@ -81,7 +81,7 @@ class Server(MPServer):
             time.sleep(INSIST_SECONDS)
             for worker in workers:
                 if worker.is_alive():
-                    os.kill(worker.inner.pid, signal.SIGTERM)
+                    worker.inner.terminate()
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from tenants.models import Tenant
 EndReason = GracePeriod.EndReason
 (DEALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "deallocate")
 REQUEUED = "conversation.requeued"
+LONGEST_EXTENSION = 10_080  # minutes: a week at a time
 
 
 class Release(Enum):

@@ -20,13 +20,13 @@ from tenants.models import Inbox
 @action(description="Resolve", permissions=["direct"])
 def resolve(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> None:
     """Nothing more to do."""
-    to_each(request, rows, "resolved", lambda pk: _done(lifecycle.resolve(pk, by=manager(request))))
+    to_each(request, rows, "resolved", lambda pk: lifecycle.resolve(pk, by=manager(request)))
 
 
 @action(description="Deallocate: back to the queue", permissions=["direct"])
 def deallocate(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> None:
     """From their holders into the queue."""
-    to_each(request, rows, "deallocated", lambda pk: _done(lifecycle.deallocate(pk, by=manager(request))))
+    to_each(request, rows, "deallocated", lambda pk: lifecycle.deallocate(pk, by=manager(request)))
 
 
 @action(description="Reassign to another operator …", permissions=["direct"])
@@ -36,7 +36,7 @@ def reassign(page: Page, request: HttpRequest, rows: QuerySet[Conversation]) -> 
     if not form.is_valid():
         return ask(page, request, _shown(rows), form, title="Reassign to another operator", act="reassign", tell=_tell)
     target, override = form.cleaned_data["operator"], Override(form.cleaned_data["force"], form.cleaned_data["reason"])
-    to_each(request, rows, f"reassigned to {target}", lambda pk: _done(lifecycle.reassign(pk, target.pk, override=override)))
+    to_each(request, rows, f"reassigned to {target}", lambda pk: lifecycle.reassign(pk, target.pk, override=override))
     return None
 
 
@@ -102,10 +102,6 @@ class ChooseInbox(forms.Form):
         super().__init__(*args)
         field: Any = self.fields["inbox"]
         field.queryset = Inbox.objects.order_by("name", "pk")
-
-
-def _done(conversation: Conversation) -> None:
-    """Nothing to add to `done`."""
 
 
 def _shown(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:

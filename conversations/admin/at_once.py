@@ -20,7 +20,15 @@ MOST_AT_ONCE = 200  # rows of one act: all of them stay locked until its end
 BUSY = {"55P03", "40P01"}
 PATIENCE = 3  # how many busy rows are waited for, 5 s each; then the rest is left
 
-Act = Callable[[int], str | None]  # done to the row of this id; what to add to "done"
+Act = Callable[[int], object]  # done to the row of this id; a sentence is added to "done", and nothing else is
+
+
+class ActsAtOnce(Page):
+    """A page with acts on many rows."""
+
+    def has_direct_permission(self, request: HttpRequest) -> bool:
+        """Whether the role may move work."""
+        return request.user.has_perm("conversations.direct_conversation")
 
 
 def manager(request: HttpRequest) -> Operator:
@@ -43,7 +51,8 @@ def to_each(request: HttpRequest, rows: QuerySet[Any], done: str, act: Act) -> N
             break
         try:
             with transaction.atomic():
-                note = act(pk)
+                outcome = act(pk)
+            note = outcome if isinstance(outcome, str) else ""
             worked += 1
         except DomainError as refusal:
             note = refusal_of(refusal)

@@ -17,8 +17,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 
 from convalloc import phones
-from convalloc.console import Page, timeline
+from convalloc.console import timeline
 from conversations.admin import acts
+from conversations.admin.at_once import ActsAtOnce
 from conversations.models import Conversation, ConversationLabel
 from conversations.priority import Weights
 from conversations.states import State
@@ -28,7 +29,7 @@ NOW = Func(function="statement_timestamp")
 
 
 @admin.register(Conversation)
-class ConversationPage(Page):
+class ConversationPage(ActsAtOnce):
     """Every field is read-only: a conversation changes by acts alone, and each act is a room's."""
 
     list_display = ("conversation", "shown_state", "score", "waiting", "inbox", "holder", "customer", "messages", "worn")
@@ -77,10 +78,6 @@ class ConversationPage(Page):
         if number := re.fullmatch(r"#([1-9][0-9]{0,17})", term):
             wanted |= Q(pk=int(number[1]))
         return queryset.filter(wanted), False
-
-    def has_direct_permission(self, request: HttpRequest) -> bool:
-        """Whether the role may move work."""
-        return request.user.has_perm("conversations.direct_conversation")
 
     @display(description="Conversation", ordering="last_message_at")
     def conversation(self, row: Conversation) -> str:

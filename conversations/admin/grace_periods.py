@@ -13,12 +13,10 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from convalloc.console import Page
 from conversations import grace
-from conversations.admin.at_once import ask, manager, to_each
+from conversations.admin.at_once import ActsAtOnce, ask, manager, to_each
 from conversations.admin.conversations import in_words
 from conversations.admin.history import of_conversation
 from conversations.models import GracePeriod
-
-LONGEST_MINUTES = 10_080  # a week, as over the API
 
 
 class Why(forms.Form):
@@ -32,7 +30,7 @@ class Longer(Why):
 
     minutes = forms.IntegerField(
         min_value=1,
-        max_value=LONGEST_MINUTES,
+        max_value=grace.LONGEST_EXTENSION,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="From the deadline, or from now where that has passed",
     )
@@ -46,7 +44,7 @@ def extend(page: Page, request: HttpRequest, rows: QuerySet[GracePeriod]) -> Htt
     if not form.is_valid():
         return ask(page, request, rows, form, title="Extend the grace period", act="extend", tell=_tell)
     minutes, reason = form.cleaned_data["minutes"], form.cleaned_data["reason"]
-    to_each(request, rows, f"extended by {minutes} min", lambda pk: _done(grace.extend(pk, minutes, reason=reason)))
+    to_each(request, rows, f"extended by {minutes} min", lambda pk: grace.extend(pk, minutes, reason=reason))
     return None
 
 
@@ -57,12 +55,12 @@ def expire_now(page: Page, request: HttpRequest, rows: QuerySet[GracePeriod]) ->
     if not form.is_valid():
         return ask(page, request, rows, form, title="Return to the queue now", act="expire_now", tell=_tell)
     by, reason = manager(request), form.cleaned_data["reason"]
-    to_each(request, rows, "returned to the queue", lambda pk: _done(grace.expire_now(pk, by.tenant, by=by, reason=reason)))
+    to_each(request, rows, "returned to the queue", lambda pk: grace.expire_now(pk, by.tenant, by=by, reason=reason))
     return None
 
 
 @admin.register(GracePeriod)
-class GracePeriodPage(Page):
+class GracePeriodPage(ActsAtOnce):
     """What absent operators still keep, and until when."""
 
     list_display = ("conversation", "operator", "left", "reason", "opened_at", "expires_at", "ended_at", "end_reason")
@@ -82,20 +80,12 @@ class GracePeriodPage(Page):
         """By conversation."""
         return of_conversation(queryset, search_term), False
 
-    def has_direct_permission(self, request: HttpRequest) -> bool:
-        """Whether the role may move work."""
-        return request.user.has_perm("conversations.direct_conversation")
-
     @display(description="Left", ordering="expires_at")
     def left(self, row: Any) -> str:
         """How long the operator keeps it still; of what has not ended."""
         if row.ended_at is not None:
             return ""
         return in_words(row.remaining) if row.remaining.total_seconds() > 0 else "due"
-
-
-def _done(_: object) -> None:
-    """Nothing to add to `done`."""
 
 
 def _tell(row: GracePeriod) -> str:

@@ -55,7 +55,7 @@ class Reasoned(serializers.Serializer[Any]):
 class Longer(Reasoned):
     """For how much longer, and why."""
 
-    minutes = WholeNumber(min_value=1, max_value=10_080, help_text="From the deadline, or from now where that has passed.")
+    minutes = WholeNumber(min_value=1, max_value=grace.LONGEST_EXTENSION, help_text="From the deadline, or from now where that has passed.")
 
     example = {"minutes": 30, "reason": "on the train, back at noon"}
 

@@ -74,11 +74,11 @@ def test_the_demo_house_with_a_worker_is_green_from_top_to_bottom(committed: Non
     log = tmp_path / "worker.log"
 
     with running(log, *WORKER):
-        rung = [f"conversations.tasks.{task}" for task in ("declare_lost", "expire_grace_periods", "keep_ranks")]
-        for task in rung:
+        tasks = [f"conversations.tasks.{task}" for task in ("declare_lost", "expire_grace_periods", "keep_ranks")]
+        for task in tasks:
             app.send_task(task)
         # However much an earlier test has left in the queue.
-        until(lambda: all(re.search(rf"{task}\[\S+\] succeeded", log.read_text()) for task in rung), log)
+        until(lambda: all(re.search(rf"{task}\[\S+\] succeeded", log.read_text()) for task in tasks), log)
         code, told = doctor("--strict")
 
     assert [finding for finding in [*told["machine"], *told["data"]] if finding["verdict"] != "OK"] == []

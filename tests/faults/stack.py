@@ -97,13 +97,17 @@ class Stack:
         assert self.postgres.process is not None
         postmaster = self.postgres.process.pid
         processes = [postmaster, *children(postmaster)]  # each of them leads a group of its own
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
+
+        def tell(signum: signal.Signals) -> None:
+            for pid in processes:
+                with suppress(ProcessLookupError):  # autovacuum's workers come and go
+                    os.kill(pid, signum)
+
+        tell(signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in processes:
-                os.kill(pid, signal.SIGCONT)
+            tell(signal.SIGCONT)
 
     def start_database(self) -> None:
         """Start it again where it was; it answers when this returns."""

@@ -10,6 +10,8 @@ import pytest
 from django.conf import settings
 from psycopg import sql
 
+from tests.servers import superuser
+
 NAME = f"migrations_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
@@ -17,11 +19,15 @@ NAME = f"migrations_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 def empty_database() -> Iterator[dict[str, str]]:
     """A database of its own with nothing in it; the environment that names it."""
     database = sql.Identifier(NAME)
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database)
+    with (
+        psycopg.connect(superuser(), autocommit=True) as postgres,  # who may end autovacuum, too
+        psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner,
+    ):
+        postgres.execute(drop)
         owner.execute(sql.SQL("CREATE DATABASE {}").format(database))
         yield os.environ | {name: os.environ[name].rsplit("/", 1)[0] + f"/{NAME}" for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+        postgres.execute(drop)
 
 
 def manage(environment: dict[str, str], *arguments: str) -> None:

@@ -20,19 +20,20 @@ from tests.conftest import Cast, assemble
 from tests.races.crowd import neighbour
 
 
-def overdue(cast: Cast) -> Conversation:
-    """Otto has left with a conversation, and its grace period is over."""
-    row: Conversation = cast.conversation()
+def overdue(cast: Cast, count: int = 1) -> list[Conversation]:
+    """Otto has left with some conversations, and their grace is over since 2026 began."""
+    rows = [cast.conversation() for _ in range(count)]
     with isolation.act_as(cast.tenant.pk):
-        allocation.claim(cast.otto.pk, row.pk)
+        for row in rows:
+            allocation.claim(cast.otto.pk, row.pk)
         grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
-        GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
-    return row
+        GracePeriod.objects.update(opened_at="2026-01-01T00:00:00Z", expires_at="2026-01-01T00:01:00Z")
+    return rows
 
 
 def test_a_tenant_whose_rows_are_locked_holds_nobody_else_up(committed: None) -> None:
     stuck, other = assemble(), assemble()
-    held, waiting = overdue(stuck), overdue(other)
+    (held,), (waiting,) = overdue(stuck), overdue(other)
 
     with neighbour(stuck.tenant.pk) as session:
         session.execute("SELECT 1 FROM operator_status WHERE operator_id = %s FOR UPDATE", [stuck.otto.pk])
@@ -62,12 +63,8 @@ def refused(row: Conversation) -> Iterator[None]:
 
 def test_a_row_that_cannot_change_holds_up_nobody_elses_grace_of_the_same_tenant(committed: None) -> None:
     cast = assemble()
-    rows = [cast.conversation() for _ in range(5)]
+    rows = overdue(cast, 5)
     with isolation.act_as(cast.tenant.pk):
-        for row in rows:
-            allocation.claim(cast.otto.pk, row.pk)
-        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
-        GracePeriod.objects.update(opened_at="2026-01-01T00:00:00Z", expires_at="2026-01-01T00:01:00Z")
         GracePeriod.objects.filter(conversation_id=rows[2].pk).update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
 
     with refused(rows[2]):
@@ -117,12 +114,7 @@ def test_an_expiry_whose_turn_is_over_stops_between_two_transactions_and_the_nex
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast = assemble()
-    rows = [cast.conversation() for _ in range(3)]
-    with isolation.act_as(cast.tenant.pk):
-        for row in rows:
-            allocation.claim(cast.otto.pk, row.pk)
-        grace.change_status(cast.otto.pk, Status.OFFLINE, cast.tenant)
-        GracePeriod.objects.update(opened_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:01:00Z")
+    overdue(cast, 3)
     now = time.monotonic()
     clock = iter([now, now + 100])
     monkeypatch.setattr(expiry, "time", SimpleNamespace(monotonic=lambda: next(clock)))
