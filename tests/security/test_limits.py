@@ -156,6 +156,15 @@ def test_who_asks_too_often_is_refused_and_changes_nothing_and_their_colleague_g
     assert api(cast.otto).get("/inboxes").status == 200
 
 
+def test_what_a_caller_may_not_counts_too(cast: Cast, api: type[Api], settings: Settings) -> None:
+    settings.RATE_LIMIT_CALLER = 2
+
+    answers = [api(cast.olga).get("/operators") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [403, 403, 429]
+    assert answers[0].headers["RateLimit"].startswith('"caller";r=1')
+
+
 def test_an_organisation_has_a_limit_of_its_own_and_its_neighbour_another(
     cast: Cast, neighbours: Cast, api: type[Api], settings: Settings
 ) -> None:
