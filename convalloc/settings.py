@@ -389,4 +389,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stdout"], "level": S["LOG_LEVEL"]},
+    "loggers": {"convalloc.security": {"level": "INFO"}},  # whoever wants less to read does not go blind
 }

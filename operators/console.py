@@ -20,9 +20,8 @@ from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from convalloc import clock, security
-from convalloc.api import rates
 from convalloc.api.answers import CONSOLE
-from convalloc.api.requests import current_request_id
+from convalloc.api.requests import address_of, current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, own_account, second_factor, sign_in_guard
 from operators.errors import TotpRequired, WrongPassword, WrongTotp
@@ -48,7 +47,7 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart. Raises TotpRequired, WrongTotp."""
-        address = rates.address_of(request) if request is not None else "the machine itself"
+        address = address_of(request) if request is not None else "the machine itself"
         code = request.POST.get("totp", "") if request is not None else ""
         with suppress(WrongPassword), sign_in_guard.one_try(username or "", address):
             account = accounts.prove(username or "", password or "")

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from convalloc.api import rates
+from convalloc.api.requests import address_of
 from convalloc.errors import DomainError
 from convalloc.limits import RateLimited
 from operators import second_factor, sign_in_guard, staff
@@ -60,7 +60,7 @@ def _step(request: HttpRequest, account: Operator) -> dict[str, Any]:
     """One step; a password or a code that is wrong counts as a try of signing in does."""
     act, code = request.POST.get("act"), request.POST.get("code", "")
     try:
-        with sign_in_guard.one_try(account.email, rates.address_of(request)):
+        with sign_in_guard.one_try(account.email, address_of(request)):
             if act == "enrol":
                 return _shown(second_factor.enrol(account, request.POST.get("password", "")))
             if act == "confirm":

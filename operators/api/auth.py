@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from convalloc.api import rates
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import success
-from convalloc.api.requests import current_request_id
+from convalloc.api.requests import address_of, current_request_id
 from convalloc.api.schema import documented
 from convalloc.limits import RateLimited
 from operators import sessions, signing_keys
@@ -90,7 +89,7 @@ class Token(AuthDoor):
         An account with a second factor answers `totp_required` until its code comes along as `totp`. A code serves once.
         """
         wish = checked(Credentials, request.data)
-        granted = sessions.begin(wish["email"], wish["password"], rates.address_of(request._request), wish["totp"])
+        granted = sessions.begin(wish["email"], wish["password"], address_of(request._request), wish["totp"])
         return success(_spell(granted), message="Signed in successfully")
 
 

@@ -15,7 +15,7 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from convalloc import limits
-from convalloc.api import rates
+from convalloc.api.requests import address_of
 from convalloc.limits import Limit, RateLimited
 from operators import sign_in_guard, staff
 from operators.errors import WrongCredentials
@@ -242,7 +242,7 @@ def test_whom_a_question_came_from(settings: Settings, proxies: int, forwarded: 
     settings.TRUSTED_PROXIES = proxies
     request = RequestFactory().get("/api/v1/me", headers={"X-Forwarded-For": forwarded}, REMOTE_ADDR=remote)
 
-    assert rates.address_of(request) == address
+    assert address_of(request) == address
 
 
 # --- of passwords ---------------------------------------------------------------------------------
