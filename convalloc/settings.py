@@ -182,6 +182,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "convalloc.api.tls.OverTls",
     "convalloc.api.rates.PerAddress",
     "django.middleware.common.CommonMiddleware",  # refuses a Host that is not ours
     "operators.console.ActAsSignedIn",  # before the session, which is saved with the page or not at all
@@ -263,7 +264,7 @@ CONSOLE_IDLE_SECONDS: int = S["CONSOLE_IDLE_MINUTES"] * 60
 SESSION_COOKIE_AGE = S["CONSOLE_SESSION_HOURS"] * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not in a cookie of their own
 SECURE_SSL_REDIRECT = not DEVELOPMENT
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]  # probes come from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(?!docs)", r"^\.well-known/"]  # people are sent on, programs are refused: convalloc.api.tls
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 0 if DEVELOPMENT else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
