@@ -296,6 +296,23 @@ def test_guessing_the_password_there_ends_as_guessing_it_at_the_door_does(mia: O
     assert "Too many requests" in page
 
 
+def test_guessing_it_at_the_page_of_a_new_password_ends_so_too(mia: Operator) -> None:
+    browser = Client(REMOTE_ADDR=str(IPv4Address(0x0B00_0000 | getrandbits(24))))
+    browser.post("/admin/login/?next=/admin/", {"username": mia.email, "password": PASSWORD})
+
+    def change(old: str) -> Any:
+        return browser.post(
+            "/admin/password_change/", {"old_password": old, "new_password1": "quite another", "new_password2": "quite another"}
+        )
+
+    wrong = [change("wrong").content.decode() for _ in range(5)]
+    right = change(PASSWORD)
+
+    assert all("The password is wrong" in page for page in wrong)
+    assert right.status_code == 200
+    assert "Too many requests" in right.content.decode()
+
+
 def test_nobody_sets_one_up_without_being_signed_in(db: None) -> None:
     response = Client().post("/admin/second-factor/", {"act": "enrol"})
 
