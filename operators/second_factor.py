@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 STEP_SECONDS = 30
 NEIGHBOURS = (-1, 0, 1)
-RECOVERY_CODES, RECOVERY_BYTES = 10, 10
+RECOVERY_CODES, RECOVERY_BYTES = 10, 14  # 112 bits, for which a plain hash is enough (ASVS 5.0, 6.5.2)
 ISSUER = "convalloc"
 
 
