@@ -1,8 +1,9 @@
-"""Limits of the API: by address before anybody is asked for a name, and by caller and organisation once they are known.
+"""Limits of the API and the console: by address before anybody is asked for a name, and by caller and organisation once they are known.
 
 Valkey away: whoever is signed in goes on uncounted. Signing in itself is closed then (operators.sign_in_guard).
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from convalloc.api.requests import address_of
 from convalloc.limits import Limit, RateLimited, Standing
 
 MINUTE = 60
-OPEN = ("/api/v1/health",)  # probes are not counted
+OPEN = re.compile(r"/api/v1/health(/live|/ready)?/?")  # probes are not counted
 
 
 def of_caller(operator_id: int, tenant_id: int, api_key_id: int | None) -> list[Limit]:
@@ -43,7 +44,7 @@ class PerAddress:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         quota = settings.RATE_LIMIT_ADDRESS
-        if not quota or not request.path_info.startswith("/api/") or request.path_info.startswith(OPEN):
+        if not quota or OPEN.fullmatch(request.path_info):
             return self.get_response(request)
         address = address_of(request)
         try:

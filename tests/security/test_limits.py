@@ -199,6 +199,17 @@ def test_an_address_is_counted_before_anybody_is_asked_for_a_name(cast: Cast, ap
     assert api(None).get("/inboxes").status == 401, "another address"
 
 
+@pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/admin/login/", "/api/v1/healthy"])
+def test_so_is_whatever_else_asks_the_database_for_a_stranger(db: None, api: type[Api], settings: Settings, path: str) -> None:
+    settings.RATE_LIMIT_ADDRESS = 1
+    somebody = api(None).client
+
+    statuses = [somebody.get(path).status_code for _ in range(2)]
+
+    assert statuses[0] != 429
+    assert statuses[1] == 429
+
+
 def test_without_valkey_whoever_is_signed_in_goes_on(cast: Cast, api: type[Api], settings: Settings, valkey_away: None) -> None:
     settings.RATE_LIMIT_CALLER = settings.RATE_LIMIT_ADDRESS = 1
 
