@@ -36,6 +36,7 @@ def test_the_walk_has_an_id_to_try_on_every_route_that_takes_one() -> None:
         "conversation-search",
         "recalculation-update-priorities",
         "me-retrieve",
+        "contact-erase",
         "api-key-list",
         "signing-secret-list",
         "signature-check",
