@@ -17,6 +17,7 @@ from operators.api import auth
 from operators.api.api_keys import ApiKeys
 from operators.api.me import Me
 from operators.api.presence import Presence
+from operators.api.sessions import Sessions
 from operators.api.signing import Signatures, SigningSecrets
 
 router = SimpleRouter()
@@ -27,6 +28,7 @@ router.register("contacts", Contacts, basename="contact")
 router.register("operators", Operators, basename="operator")
 router.register("grace-periods", GracePeriods, basename="grace-period")
 router.register("operators", Presence, basename="presence")
+router.register("operators", Sessions, basename="session")
 router.register("inboxes", Inboxes, basename="inbox")
 router.register("api-keys", ApiKeys, basename="api-key")
 router.register("signing-secrets", SigningSecrets, basename="signing-secret")

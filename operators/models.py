@@ -214,6 +214,7 @@ class Session(TenantOwned):
         indexes = [
             models.Index(fields=["tenant", "operator"], name="session_by_operator", condition=Q(ended_at__isnull=True)),
             models.Index(fields=["tenant", "expires_at"], name="session_by_end"),
+            models.Index(fields=["id"], name="session_by_id"),  # tenant_of_session
         ]
 
     def __str__(self) -> str:

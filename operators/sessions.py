@@ -5,17 +5,20 @@ Source: RFC 9700 (OAuth 2.0 Security Best Current Practice), refresh token rotat
 """
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db.models import OuterRef, Subquery
 
 from convalloc import clock, security
+from convalloc.errors import Missing
 from operators import accounts, bearers, presence, second_factor, sign_in_guard, tokens
 from operators.errors import SessionEnded, WrongCredentials
 from operators.models import RefreshToken, Session
 from tenants import eventlog, isolation
 
 PREFIX = "cvr"
+MOST_SHOWN = 100
 EndReason = Session.EndReason
 
 
@@ -77,6 +80,22 @@ def end(refresh_token: str) -> None:
         if token is not None:
             with eventlog.acting(token.session.operator_id):
                 _end([token.session], EndReason.SIGNED_OUT)
+
+
+def running(operator_id: int) -> list[dict[str, Any]]:
+    """The sessions that an operator may go on with, as clients know them: the newest, and at most MOST_SHOWN."""
+    token = RefreshToken.objects.filter(session_id=OuterRef("pk"), used_at=None)
+    now = Session.objects.filter(operator_id=operator_id, ended_at=None, expires_at__gt=clock.now())
+    rows = now.annotate(last_used_at=Subquery(token.values("issued_at"))).order_by("-pk")[:MOST_SHOWN]
+    return [dict(row) for row in rows.values("id", "began_at", "last_used_at", "expires_at")]
+
+
+def end_one(operator_id: int, session_id: int) -> None:
+    """End one session of an operator. Repeating it changes nothing. Raises Missing, also for somebody else's."""
+    session = Session.objects.select_for_update(no_key=True).filter(operator_id=operator_id, pk=session_id).first()
+    if session is None:
+        raise Missing(what="Session", sought=[session_id])
+    _end([session], EndReason.SIGNED_OUT)
 
 
 def end_all(operator_id: int, reason: Session.EndReason) -> int:

@@ -22,6 +22,7 @@ TENANT_OF = {
     "Inbox": "tenant_of_inbox",
     "Label": "tenant_of_label",
     "Operator": "tenant_of_operator",
+    "Session": "tenant_of_session",
     "Signing secret": "tenant_of_signing_secret",
 }
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from convalloc import clock
 from operators import api_keys, signing_secrets
-from operators.models import ApiKey, Operator, SigningSecret
+from operators.models import ApiKey, Operator, RefreshToken, Session, SigningSecret
 from tenants import isolation
 from tests.conftest import Cast
 from tests.contract.witness import held, kept, resolved, subscribe
@@ -23,7 +25,7 @@ class Route:
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} {signing secret} stand for ids
+    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} {signing secret} {session} stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -32,8 +34,8 @@ class Route:
         return self.operation
 
 
-KINDS = ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret")
-CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY, SIGNING_SECRET = KINDS
+KINDS = ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret", "session")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY, SIGNING_SECRET, SESSION = KINDS
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -52,6 +54,9 @@ ROUTES = [
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
     Route("contact-erase", "POST", "/contacts/erase", extra={"phone_number": "+19870000000"}),
     Route("me-retrieve", "GET", "/me"),
+    Route("session-running", "GET", "/operators/{operator}/sessions"),
+    Route("session-end", "DELETE", "/operators/{operator}/sessions/{session}"),
+    Route("session-end-all", "DELETE", "/operators/{operator}/sessions"),
     Route("api-key-list", "GET", "/api-keys"),
     Route("api-key-create", "POST", "/api-keys", body={"operator_id": OPERATOR}, extra={"name": "CRM", "scopes": ["labels:read"]}),
     Route("api-key-destroy", "DELETE", "/api-keys/{api key}"),
@@ -160,14 +165,25 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             cast.conversation(customer_phone_number="+19870000000")
         case "grace-period-extend" | "grace-period-expire-now":
             ids[GRACE] = kept(cast, cast.operator()).pk
+        case "session-end" | "session-end-all":
+            ids[SESSION] = session(cast, owner).pk
         case "api-key-destroy" | "signing-secret-create":
             ids[API_KEY] = api_key(cast).pk
         case "signing-secret-destroy":
             ids[SIGNING_SECRET] = signing_secret(cast).pk
         case "anything":
             secret = signing_secret(cast)
-            ids |= {GRACE: kept(cast, cast.operator()).pk, API_KEY: secret.api_key_id, SIGNING_SECRET: secret.pk}
+            ids |= {API_KEY: secret.api_key_id, SIGNING_SECRET: secret.pk}
+            ids |= {GRACE: kept(cast, cast.operator()).pk, SESSION: session(cast, owner).pk}
     return ids | {CONVERSATION: cast.conversation().pk}
+
+
+def session(cast: Cast, operator: Operator) -> Session:
+    """Somewhere else an operator is signed in."""
+    with isolation.act_as(cast.tenant.pk):
+        row: Session = Session.objects.create(operator=operator, expires_at=clock.now() + timedelta(days=1))
+        RefreshToken.objects.create(session=row, digest="-", expires_at=row.expires_at)
+    return row
 
 
 def api_key(cast: Cast) -> ApiKey:

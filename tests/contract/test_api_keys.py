@@ -13,7 +13,11 @@ from tenants import isolation
 from tests.conftest import Api, Cast
 from tests.contract import witness
 
-SESSION_ONLY = {f"{noun}-{act}" for noun in ("api-key", "signing-secret") for act in ("list", "create", "destroy")}
+SESSION_ONLY = {f"{noun}-{act}" for noun in ("api-key", "signing-secret") for act in ("list", "create", "destroy")} | {
+    "session-running",
+    "session-end",
+    "session-end-all",
+}
 ANY_KEY = {"me-retrieve", "signature-check"}
 
 

@@ -15,7 +15,7 @@ def positions(route: Route) -> list[str]:
     """Where an id stands in a call of the route: `kind` in the path or the body, `kind?` in the query."""
     in_path = [
         kind
-        for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret")
+        for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret", "session")
         if f"{{{kind}}}" in route.path
     ]
     return in_path + list(route.body.values()) + [f"{kind}?" for kind in route.query.values()]

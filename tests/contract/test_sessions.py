@@ -11,8 +11,10 @@ from conversations import grace
 from operators import sessions, staff
 from operators.models import Operator, RefreshToken, Role, Session
 from tenants import isolation
+from tenants.models import Event
 from tests.conftest import Answer, Api, Cast
 from tests.contract import witness
+from tests.contract.routes import session
 
 PASSWORD = "correct horse battery"
 WRONG = witness.refusal(401, "wrong_credentials", "Email or password is wrong")
@@ -205,6 +207,49 @@ def test_another_role_counts_from_the_next_request_on(cast: Cast, api: type[Api]
         staff.change(olga.pk, by=cast.ada, role=Role.MANAGER)
 
     assert caller.get("/operators").status == 200
+
+
+def test_an_operator_sees_where_they_are_signed_in_and_ends_one_of_these(cast: Cast, api: type[Api], olga: Operator) -> None:
+    lost, here = (sign_in(api, olga).data["access_token"] for _ in range(2))
+    caller = with_token(api, here)
+    shown = caller.get(f"/operators/{olga.pk}/sessions").data
+
+    answers = [caller.call("DELETE", f"/operators/{olga.pk}/sessions/{shown[1]['id']}") for _ in range(2)]
+
+    assert [(row["current"], row["last_used_at"] >= row["began_at"]) for row in shown] == [(True, True), (False, True)]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert [with_token(api, token).get("/me").status for token in (lost, here)] == [401, 200]
+    assert [row["id"] for row in caller.get(f"/operators/{olga.pk}/sessions").data] == [shown[0]["id"]]
+    with isolation.act_as(cast.tenant.pk):
+        told = Event.objects.get(kind="session.ended")
+    assert (told.subject_id, told.actor_id, told.cause) == (shown[1]["id"], olga.pk, "signed_out")
+
+
+def test_a_manager_signs_somebody_out_everywhere(cast: Cast, api: type[Api], olga: Operator) -> None:
+    clients = [sign_in(api, olga).data for _ in range(3)]
+
+    answer = api(cast.mia).call("DELETE", f"/operators/{olga.pk}/sessions")
+
+    assert answer.data == {"ended_count": 3}
+    assert {with_token(api, given["access_token"]).get("/me").status for given in clients} == {401}
+    assert {refresh(api, given["refresh_token"]).status for given in clients} == {401}
+
+
+def test_a_session_is_sought_under_its_own_operator(cast: Cast, api: type[Api], olga: Operator) -> None:
+    row = session(cast, cast.otto)
+
+    with witness.untouched(cast):
+        answers = [api(caller).call("DELETE", f"/operators/{olga.pk}/sessions/{row.pk}") for caller in (olga, cast.ada)]
+
+    assert [answer.body["message"] for answer in answers] == ["Session not found"] * 2
+
+
+def test_of_very_many_sessions_the_newest_hundred_are_shown(cast: Cast, api: type[Api]) -> None:
+    rows = [session(cast, cast.otto) for _ in range(sessions.MOST_SHOWN + 1)]
+
+    shown = api(cast.otto).get(f"/operators/{cast.otto.pk}/sessions").data
+
+    assert [row["id"] for row in shown] == [row.pk for row in reversed(rows[1:])]
 
 
 @pytest.mark.parametrize("which", ["refresh token", "session"])

@@ -127,6 +127,7 @@ LOOKED_AT_BY = {
     "label_by_id": "tenant_of_label",
     "api_key_by_id": "tenant_of_api_key",
     "signing_secret_by_id": "tenant_of_signing_secret",
+    "session_by_id": "tenant_of_session",
     "operator_id_alone": "tenant_of_operator",
 }
 FIRST_COLUMN = """

@@ -28,10 +28,11 @@ LOOKUPS = {
     "tenant_of_grace_period": "bigint",
     "tenant_of_api_key": "bigint",
     "tenant_of_signing_secret": "bigint",
+    "tenant_of_session": "bigint",
 }
 # The two ways in which the audit forgets a customer: tests/conversations/test_erasure_walls.py
 ERASURES = {"erase_words": "bigint", "erase_number": "bigint"}
-LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators", "signing_secrets"}
+LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators", "sessions", "signing_secrets"}
 
 
 def ask(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
