@@ -182,6 +182,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "convalloc.api.tls.OverTls",
     "convalloc.api.rates.PerAddress",
     "django.middleware.common.CommonMiddleware",  # refuses a Host that is not ours
     "operators.console.ActAsSignedIn",  # before the session, which is saved with the page or not at all
@@ -263,7 +264,7 @@ CONSOLE_IDLE_SECONDS: int = S["CONSOLE_IDLE_MINUTES"] * 60
 SESSION_COOKIE_AGE = S["CONSOLE_SESSION_HOURS"] * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not in a cookie of their own
 SECURE_SSL_REDIRECT = not DEVELOPMENT
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]  # probes come from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(?!docs)", r"^\.well-known/"]  # people are sent on, programs are refused: convalloc.api.tls
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 0 if DEVELOPMENT else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
@@ -389,4 +390,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stdout"], "level": S["LOG_LEVEL"]},
+    "loggers": {"convalloc.security": {"level": "INFO"}},  # whoever wants less to read does not go blind
 }

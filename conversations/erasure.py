@@ -113,9 +113,9 @@ def erase_contact(tenant_id: int, spelled: str, *, dry_run: bool = False, progre
             with _kept_unless(dry_run, tenant_id):
                 counts = counts.and_(Counts(texts=_erase_number(model, ids, contact)))
             progress(len(ids))
-    if counts.found and not dry_run:
+    if not dry_run:  # nothing found is told too: a call that was interrupted before this line may have found it all
         with isolation.act_as(tenant_id):
-            told = {"contact": contact.fingerprint, "conversations": counts.conversations, "texts": counts.texts}
+            told = {"contact": contact.fingerprint} | counts._asdict()
             eventlog.append("contact.erased", Tenant.objects.get(pk=tenant_id), after=told)
     return contact, counts
 

@@ -3,6 +3,7 @@
 from django.db import connection
 
 from convalloc import security
+from operators.errors import WrongPassword
 from operators.models import Operator
 from tenants import isolation
 
@@ -39,3 +40,10 @@ def prove(email: str, password: str) -> Operator | None:
             return operator
     security.tell("authn_login_fail", operator_id=operator.pk)
     return None
+
+
+def confirm(operator: Operator, password: str) -> None:
+    """Whoever is signed in shows the password once more, before a step that an unattended browser must not take. Raises WrongPassword."""
+    if not operator.check_password(password):
+        security.tell("authn_login_fail", operator_id=operator.pk, door="own_account")
+        raise WrongPassword

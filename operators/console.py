@@ -9,20 +9,18 @@ from django.contrib import admin
 from django.contrib.auth import logout
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from convalloc import clock, security
-from convalloc.api import rates
 from convalloc.api.answers import CONSOLE
-from convalloc.api.requests import current_request_id
+from convalloc.api.requests import address_of, current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, own_account, second_factor, sign_in_guard
 from operators.errors import TotpRequired, WrongPassword, WrongTotp
@@ -48,7 +46,7 @@ class ConsoleBackend(BaseBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Operator | None:
         """The account whose password this is, be it closed or without rights: SignIn tells those apart. Raises TotpRequired, WrongTotp."""
-        address = rates.address_of(request) if request is not None else "the machine itself"
+        address = address_of(request) if request is not None else "the machine itself"
         code = request.POST.get("totp", "") if request is not None else ""
         with suppress(WrongPassword), sign_in_guard.one_try(username or "", address):
             account = accounts.prove(username or "", password or "")
@@ -120,11 +118,7 @@ class Console(UnfoldAdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Change one's own password; the session goes on."""
-        view = PasswordChangeView.as_view(
-            form_class=own_account.OwnPassword,
-            success_url=reverse("admin:password_change_done"),
-            extra_context={**self.each_context(request), **(extra_context or {})},
-        )
+        view = own_account.PasswordPage.as_view(extra_context={**self.each_context(request), **(extra_context or {})})
         return cast(HttpResponse, view(request))
 
 

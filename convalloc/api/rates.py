@@ -1,9 +1,9 @@
-"""Limits of the API: by address before anybody is asked for a name, and by caller and organisation once they are known.
+"""Limits of the API and the console: by address before anybody is asked for a name, and by caller and organisation once they are known.
 
 Valkey away: whoever is signed in goes on uncounted. Signing in itself is closed then (operators.sign_in_guard).
 """
 
-import ipaddress
+import re
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
@@ -11,27 +11,11 @@ from django.http import HttpRequest, HttpResponse
 
 from convalloc import limits, security
 from convalloc.api import answers
+from convalloc.api.requests import address_of
 from convalloc.limits import Limit, RateLimited, Standing
 
 MINUTE = 60
-OPEN = ("/api/v1/health",)  # probes are not counted
-PREFIX_V6 = 64  # a household has all of it
-
-
-def address_of(request: HttpRequest) -> str:
-    """Whom a question came from: the address that the outermost of our proxies saw, an IPv6 one without its last half.
-
-    TRUSTED_PROXIES of them append to X-Forwarded-For; what stands further left, anybody may have written.
-    """
-    told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    offered = told[-settings.TRUSTED_PROXIES] if 0 < settings.TRUSTED_PROXIES <= len(told) else request.META.get("REMOTE_ADDR", "")
-    try:
-        address = ipaddress.ip_address(offered)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, PREFIX_V6), strict=False).network_address)
-    return str(address)
+OPEN = re.compile(r"/api/v1/health(/live|/ready)?/?")  # probes are not counted
 
 
 def of_caller(operator_id: int, tenant_id: int, api_key_id: int | None) -> list[Limit]:
@@ -60,7 +44,7 @@ class PerAddress:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         quota = settings.RATE_LIMIT_ADDRESS
-        if not quota or not request.path_info.startswith("/api/") or request.path_info.startswith(OPEN):
+        if not quota or OPEN.fullmatch(request.path_info):
             return self.get_response(request)
         address = address_of(request)
         try:

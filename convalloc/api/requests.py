@@ -1,14 +1,19 @@
-"""Every request has an id: taken from X-Request-Id where it is well formed, made up otherwise, and answered back."""
+"""Every request has an id, taken from X-Request-Id where it is well formed, made up otherwise, and answered back; and an address."""
 
+import ipaddress
 import logging
 import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from convalloc import security
+
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PREFIX_V6 = 64  # a household has all of it
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -17,8 +22,24 @@ def current_request_id() -> str:
     return _request_id.get()
 
 
+def address_of(request: HttpRequest) -> str:
+    """Whom a question came from: the address that the outermost of our proxies saw, an IPv6 one without its last half.
+
+    TRUSTED_PROXIES of them append to X-Forwarded-For; what stands further left, anybody may have written.
+    """
+    told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+    offered = told[-settings.TRUSTED_PROXIES] if 0 < settings.TRUSTED_PROXIES <= len(told) else request.META.get("REMOTE_ADDR", "")
+    try:
+        address = ipaddress.ip_address(offered)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, PREFIX_V6), strict=False).network_address)
+    return str(address)
+
+
 class RequestIdentity:
-    """Middleware: names the request for the log, the event log and the caller."""
+    """Middleware: names the request for the log, the event log and the caller, and for whoever watches where it came from."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -26,11 +47,12 @@ class RequestIdentity:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         offered = request.headers.get("X-Request-Id", "")
         request_id = offered if WELL_FORMED.fullmatch(offered) else uuid.uuid4().hex
-        token = _request_id.set(request_id)
+        token, address = _request_id.set(request_id), security.asked_from.set(address_of(request))
         try:
             response = self.get_response(request)
         finally:
             _request_id.reset(token)
+            security.asked_from.reset(address)
         response["X-Request-Id"] = request_id
         return response
 

@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from convalloc.api import rates
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import success
-from convalloc.api.requests import current_request_id
+from convalloc.api.requests import address_of, current_request_id
 from convalloc.api.schema import documented
 from convalloc.limits import RateLimited
 from operators import sessions, signing_keys
@@ -24,6 +23,7 @@ from operators.sign_in_guard import SignInClosed
 from tenants import eventlog
 
 AN_ACCESS_TOKEN, A_REFRESH_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9…", "cvr_1_1_…"
+LONGEST_PASSWORD = 4096  # what the console takes, the API takes too
 SIGN_IN_REFUSED = (WrongCredentials, TotpRequired, WrongTotp, RateLimited, SignInClosed)
 
 
@@ -31,7 +31,7 @@ class Credentials(serializers.Serializer[Any]):
     """Who signs in."""
 
     email = serializers.CharField(max_length=254)
-    password = serializers.CharField(max_length=128, trim_whitespace=False)
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
     totp = serializers.CharField(
         max_length=40, default="", allow_blank=True, help_text="The code of the second factor, or a recovery code, if the account has one."
     )
@@ -90,7 +90,7 @@ class Token(AuthDoor):
         An account with a second factor answers `totp_required` until its code comes along as `totp`. A code serves once.
         """
         wish = checked(Credentials, request.data)
-        granted = sessions.begin(wish["email"], wish["password"], rates.address_of(request._request), wish["totp"])
+        granted = sessions.begin(wish["email"], wish["password"], address_of(request._request), wish["totp"])
         return success(_spell(granted), message="Signed in successfully")
 
 

@@ -38,10 +38,14 @@ class TenantDoor(ViewSet):
         limits.tell(response, self.standings)
         return response
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
+    def perform_authentication(self, request: Request) -> None:
+        """DRF's; whoever is known is counted before it is looked at what they may: what is refused counts too."""
+        super().perform_authentication(request)
         eventlog.name_actor(self.caller.pk)
         self.standings = rates.count(rates.of_caller(self.caller.pk, self.caller.tenant_id, self.credential.api_key_id))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
         if str(request.method).lower() in self.action_map:  # else it is refused next
             refuse_unknown(request.query_params, noted(self, str(request.method)).query)
 

@@ -1,4 +1,4 @@
-"""Security events for what a caller may not have: a 403, and a 404 for what is another tenant's.
+"""Security events for what a caller may not have: a 403, a 404 for what is another tenant's, and more than their share of requests.
 
 The caller hears nothing of it: another tenant's id and one that nobody has cost the same questions and answer the same.
 """
@@ -10,6 +10,7 @@ from django.db import connection
 from convalloc import security
 from convalloc.api.fields import BIGGEST_ID
 from convalloc.errors import DomainError, Kind, Missing
+from convalloc.limits import RateLimited
 from operators.api.permissions import operation_of
 from operators.errors import PlatformAccount
 
@@ -32,6 +33,9 @@ def tell(door: Any, refusal: Exception) -> None:
             _tell_of_anothers(door, refusal.what, id_)
     elif isinstance(refusal, PlatformAccount):  # refused before the door knew them
         security.tell("authz_fail", code=refusal.code, operation=operation_of(door))
+    elif isinstance(refusal, RateLimited):
+        used_up = ",".join(standing.limit.name for standing in refusal.standings if not standing.remaining)
+        security.tell("rate_limit_exceeded", limit=used_up, **_who(door))
     elif isinstance(refusal, DomainError) and refusal.kind is Kind.FORBIDDEN:
         security.tell("authz_fail", code=refusal.code, **_who(door))
 

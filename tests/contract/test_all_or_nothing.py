@@ -9,6 +9,7 @@ from django.db import DatabaseError, close_old_connections
 
 from conversations import expiry, labelling, silence
 from tenants import isolation
+from tenants.models import Event
 from tests.conftest import Api, Cast, assemble
 from tests.contract import witness
 from tests.contract.failing import FAULTS, faults
@@ -18,10 +19,11 @@ from tests.conversations import invariants
 from tests.conversations.test_grace import minutes_pass
 from tests.operators.test_leases import silent_for, with_leases
 
-SEARCH, UPDATE_PRIORITIES = "conversation-search", "recalculation-update-priorities"
+SEARCH = "conversation-search"
 CHANGES_NOTHING = {SEARCH, "signature-check"}  # of itself
-# Not the one that ranks a queue anew in many short transactions, each of which stands for itself: see below.
-WRITES = [route for route in ROUTES if route.method != "GET" and route.operation not in CHANGES_NOTHING | {UPDATE_PRIORITIES}]
+# Not of one transaction but of many short ones, each of which stands for itself: see below.
+LONG = {"recalculation-update-priorities", "contact-erase"}
+WRITES = [route for route in ROUTES if route.method != "GET" and route.operation not in CHANGES_NOTHING | LONG]
 
 
 def staged(cast: Cast, route: Route) -> dict[str, int]:
@@ -40,7 +42,7 @@ def staged(cast: Cast, route: Route) -> dict[str, int]:
 
 def test_every_write_of_the_api_is_among_them() -> None:
     written = {(route.operation, route.method) for route in WRITES}
-    written |= {(operation, "POST") for operation in CHANGES_NOTHING | {UPDATE_PRIORITIES}}
+    written |= {(operation, "POST") for operation in CHANGES_NOTHING | LONG}
     written |= {(open_to_anyone, "POST") for open_to_anyone in OPEN_TO_POST}  # among WAYS
 
     assert written == {(operation, method) for operation, method, _ in operations() if method != "GET"}
@@ -91,6 +93,25 @@ def test_a_ranking_that_fails_at_any_statement_leaves_every_row_whole_and_succee
     assert {answer.status for answer, _ in failed} == {503}
     assert len(failed) > 3
     assert done[0].data == {"updated_count": 3}
+
+
+def test_an_erasure_that_fails_at_any_statement_leaves_every_row_whole_and_is_done_and_told_when_repeated(
+    committed: None, api: type[Api]
+) -> None:
+    cast = assemble()
+    row = cast.conversation()
+    number = row.customer_phone_number
+
+    *failed, done = faults(
+        "refused", lambda: api(cast.ada).post("/contacts/erase", phone_number=number), lambda: invariants.assert_all(cast)
+    )
+
+    assert {answer.status for answer, _ in failed} == {503}
+    assert len(failed) > 10
+    assert (done[0].data["conversations"], done[0].data["erased_before"]) == (0, 1)  # the fault before it had left the telling alone
+    assert cast.again(row).customer_phone_number == done[0].data["stand_in"]
+    with isolation.act_as(cast.tenant.pk):
+        assert Event.objects.get(kind="contact.erased").after["contact"] == done[0].data["contact"]
 
 
 def whatever_becomes_of(act: Callable[[], Any]) -> Any:

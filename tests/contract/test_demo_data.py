@@ -136,3 +136,10 @@ def test_it_touches_no_real_data(db: None) -> None:
 
 def test_the_demo_is_the_one_of_the_quick_start() -> None:
     assert (demo.TENANT_ID, demo.TENANT_NAME, demo.PASSWORD) == (1, "Demo Tenant", "convalloc-demo")
+
+
+def test_in_production_nobody_gets_an_account_whose_password_everybody_knows(settings: Any) -> None:
+    settings.DEVELOPMENT = False
+
+    with pytest.raises(CommandError, match="everybody knows"):
+        call_command("seed_demo")

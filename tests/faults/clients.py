@@ -93,7 +93,8 @@ class Client:
         pk = self.luck.choice([operator, operator, ground.faithful, *ground.silent[-SILENT:]]).pk
         waiting = self.luck.choice(list(ground.waiting) or [NONE])
         held, _ = self._something_held() or (NONE, pk)
-        period, kept = self.luck.choice(list(ground.kept) or [(NONE, NONE)])
+        managed = [(period, kept) for period, kept in list(ground.kept) if period % 2]  # the others are left to the clock
+        period, kept = self.luck.choice(managed or [(NONE, NONE)])
         inbox, anything = self.luck.choice(ground.inboxes), self.luck.choice([waiting, held])
         return [
             (4, lambda: self.ask("manager-allocate", ground.manager, operator_id=pk, conversation_id=waiting, **force)),
@@ -108,7 +109,7 @@ class Client:
 
     def _something_held(self) -> tuple[int, int] | None:
         """A conversation and who holds it: mostly somebody who is here, so that there is grace that nobody cuts short."""
-        kept = {conversation for _, conversation in list(self.ground.kept)} if self.luck.random() < 0.8 else set()
+        kept = {conversation for _, conversation in list(self.ground.kept)} if self.luck.random() < 0.9 else set()
         return self.luck.choice([held for held in list(self.ground.held) if held[0] not in kept] or [None])
 
     def ask(self, act: str, who: Operator, **body: Any) -> Call:

@@ -15,7 +15,7 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from convalloc import limits
-from convalloc.api import rates
+from convalloc.api.requests import address_of
 from convalloc.limits import Limit, RateLimited
 from operators import sign_in_guard, staff
 from operators.errors import WrongCredentials
@@ -156,6 +156,15 @@ def test_who_asks_too_often_is_refused_and_changes_nothing_and_their_colleague_g
     assert api(cast.otto).get("/inboxes").status == 200
 
 
+def test_what_a_caller_may_not_counts_too(cast: Cast, api: type[Api], settings: Settings) -> None:
+    settings.RATE_LIMIT_CALLER = 2
+
+    answers = [api(cast.olga).get("/operators") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [403, 403, 429]
+    assert answers[0].headers["RateLimit"].startswith('"caller";r=1')
+
+
 def test_an_organisation_has_a_limit_of_its_own_and_its_neighbour_another(
     cast: Cast, neighbours: Cast, api: type[Api], settings: Settings
 ) -> None:
@@ -188,6 +197,17 @@ def test_an_address_is_counted_before_anybody_is_asked_for_a_name(cast: Cast, ap
     assert refused(answers[2])
     assert somebody.get("/health").status == 200
     assert api(None).get("/inboxes").status == 401, "another address"
+
+
+@pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/admin/login/", "/api/v1/healthy"])
+def test_so_is_whatever_else_asks_the_database_for_a_stranger(db: None, api: type[Api], settings: Settings, path: str) -> None:
+    settings.RATE_LIMIT_ADDRESS = 1
+    somebody = api(None).client
+
+    statuses = [somebody.get(path).status_code for _ in range(2)]
+
+    assert statuses[0] != 429
+    assert statuses[1] == 429
 
 
 def test_without_valkey_whoever_is_signed_in_goes_on(cast: Cast, api: type[Api], settings: Settings, valkey_away: None) -> None:
@@ -233,7 +253,7 @@ def test_whom_a_question_came_from(settings: Settings, proxies: int, forwarded: 
     settings.TRUSTED_PROXIES = proxies
     request = RequestFactory().get("/api/v1/me", headers={"X-Forwarded-For": forwarded}, REMOTE_ADDR=remote)
 
-    assert rates.address_of(request) == address
+    assert address_of(request) == address
 
 
 # --- of passwords ---------------------------------------------------------------------------------

@@ -56,6 +56,9 @@ def test_what_production_tells_a_browser(browser: httpx.Client) -> None:
     stranger = browser.post("/admin/login/?next=/admin/", data=form, headers=headers | {"Origin": "https://evil.example"})
     without_tls = browser.get("/admin/login/", headers={"X-Forwarded-Proto": "http"})
     live = browser.get("/api/v1/health/live")
+    unencrypted = {"X-Forwarded-Proto": "http"}
+    programs = [browser.get(path, headers=unencrypted) for path in ("/api/v1/me", "/api/v1/auth/token", "/.well-known/jwks.json")]
+    others = [browser.get(path, headers=unencrypted).status_code for path in ("/api/v1/docs", "/api/v1/health/ready")]
 
     assert {response.headers.get("Strict-Transport-Security") for response in answers.values()} == {HSTS}
     assert [response.status_code for response in answers.values()] == [401, 200, 200, 404]
@@ -66,6 +69,9 @@ def test_what_production_tells_a_browser(browser: httpx.Client) -> None:
     assert all(host_alone <= words and not any(word.startswith("Domain") for word in words) for words in told.values())
     assert stranger.status_code == 403
     assert (without_tls.status_code, without_tls.headers["Location"]) == (301, "https://127.0.0.1/admin/login/")
+    # A program is not sent on: it would never notice that it tells its key to whoever listens.
+    assert [(response.status_code, response.json()["code"]) for response in programs] == [(403, "https_required")] * 3
+    assert others == [301, 200]
     # granian answers it beside the application, without our headers: it holds what is the same for everybody.
     assert (live.status_code, set(live.json())) == (200, {"status", "message", "timestamp"})
     assert live.headers["Content-Type"] == "application/json"

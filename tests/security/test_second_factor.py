@@ -261,7 +261,7 @@ def test_a_manager_sets_it_up_and_turns_it_off_in_the_console(cast: Cast, mia: O
     assert secret in step("enrol", password=PASSWORD)  # the same, to try again
     assert sign_in(Api, mia).status == 200  # it is not asked for before it is confirmed
 
-    codes = re.findall(r"<li>([0-9a-f]{20})</li>", step("confirm", telephone.code()))
+    codes = re.findall(r"<li>([0-9a-f]{28})</li>", step("confirm", telephone.code()))
     assert len(set(codes)) == 10
     assert sign_in(Api, mia).body["code"] == "totp_required"
     assert secret not in step("enrol", password=PASSWORD)
@@ -294,6 +294,23 @@ def test_guessing_the_password_there_ends_as_guessing_it_at_the_door_does(mia: O
     page = browser.post("/admin/second-factor/", {"act": "enrol", "password": PASSWORD}).content.decode()
 
     assert "Too many requests" in page
+
+
+def test_guessing_it_at_the_page_of_a_new_password_ends_so_too(mia: Operator) -> None:
+    browser = Client(REMOTE_ADDR=str(IPv4Address(0x0B00_0000 | getrandbits(24))))
+    browser.post("/admin/login/?next=/admin/", {"username": mia.email, "password": PASSWORD})
+
+    def change(old: str) -> Any:
+        return browser.post(
+            "/admin/password_change/", {"old_password": old, "new_password1": "quite another", "new_password2": "quite another"}
+        )
+
+    wrong = [change("wrong").content.decode() for _ in range(5)]
+    right = change(PASSWORD)
+
+    assert all("The password is wrong" in page for page in wrong)
+    assert right.status_code == 200
+    assert "Too many requests" in right.content.decode()
 
 
 def test_nobody_sets_one_up_without_being_signed_in(db: None) -> None:

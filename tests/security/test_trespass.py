@@ -1,6 +1,11 @@
 """Who reaches for what they may not have is noted: by ids, without a secret, and without hearing of it."""
 
+import os
 import re
+import subprocess
+import sys
+from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -18,9 +23,11 @@ PASSWORD = "correct horse battery"
 
 
 def noted(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
-    """The security events so far, fact by fact."""
+    """The security events so far, fact by fact; each says where it came from."""
     lines = [record.getMessage() for record in caplog.records if record.name == "convalloc.security"]
-    return [{"event": line.split()[0]} | dict(re.findall(r"(\w+)=(\S+)", line)) for line in lines]
+    events = [{"event": line.split()[0]} | dict(re.findall(r"(\w+)=(\S+)", line)) for line in lines]
+    assert all(ip_address(event.pop("address")) for event in events)
+    return events
 
 
 def by(caller: Operator, operation: str, **facts: object) -> dict[str, str]:
@@ -138,3 +145,37 @@ def test_a_page_of_the_console_that_ones_role_does_not_open_is_noted(cast: Cast,
 
     assert statuses == [200, 403]
     assert noted(caplog) == [by(cast.mia, "admin:tenants_inbox_add", code="console")]
+
+
+@pytest.mark.parametrize("whose", ["caller", "tenant"])
+def test_who_asks_too_often_is_noted_with_the_limit(
+    cast: Cast, api: type[Api], caplog: pytest.LogCaptureFixture, settings: Any, whose: str
+) -> None:
+    setattr(settings, f"RATE_LIMIT_{whose.upper()}", 1)
+
+    statuses = [api(cast.olga).get("/inboxes").status for _ in range(2)]
+
+    assert statuses == [200, 429]
+    (event,) = noted(caplog)
+    assert event == by(cast.olga, "inbox-list", limit=whose) | {"event": "rate_limit_exceeded"}
+
+
+def test_an_address_that_asks_too_often_is_noted_by_its_name(
+    db: None, api: type[Api], caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    settings.RATE_LIMIT_ADDRESS = 1
+    somebody = api(None)
+
+    statuses = [somebody.get("/inboxes").status for _ in range(2)]
+
+    assert statuses == [401, 429]
+    assert f"rate_limit_exceeded limit=address address={somebody.client.defaults['REMOTE_ADDR']}" in caplog.text
+
+
+def test_whoever_wants_little_to_read_is_told_all_the_same() -> None:
+    says = "import django; django.setup(); from convalloc import security; security.tell('authn_login_fail', operator_id=1)"
+    environment = os.environ | {"LOG_LEVEL": "CRITICAL", "DJANGO_SETTINGS_MODULE": "convalloc.settings"}
+
+    told = subprocess.run([sys.executable, "-c", says], env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert told.endswith("authn_login_fail operator_id=1\n")
