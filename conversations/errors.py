@@ -66,6 +66,12 @@ class GraceEnded(DomainError):
     code = "grace_ended"
 
 
+class GraceTooLong(DomainError):
+    """A grace period can be extended to at most {days} days from now"""
+
+    code = "grace_too_long"
+
+
 class ForceNeedsReason(Invalid):
     """Validation failed"""
 

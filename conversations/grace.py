@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from convalloc import clock
 from convalloc.errors import Missing
 from conversations import deadlines, lifecycle, queue, states
-from conversations.errors import GraceEnded
+from conversations.errors import GraceEnded, GraceTooLong
 from conversations.models import Assignment, Conversation, GracePeriod
 from operators import leases, presence, staff
 from operators.models import Operator, OperatorStatus, Status
@@ -19,6 +19,7 @@ EndReason = GracePeriod.EndReason
 (DEALLOCATE,) = (move for move in states.TRANSITIONS if move.act == "deallocate")
 REQUEUED = "conversation.requeued"
 LONGEST_EXTENSION = 10_080  # minutes: a week at a time
+FURTHEST = timedelta(days=92)  # from now, however often it is extended: somebody waits
 
 
 class Release(Enum):
@@ -78,10 +79,14 @@ def cancel_for(operator_id: int) -> int:
 def extend(period_id: int, minutes: int, *, reason: str = "") -> GracePeriod:
     """Let an operator keep the conversation for so much longer: from its deadline, or from now where that has passed.
 
-    Raises Missing, GraceEnded.
+    Raises Missing, GraceEnded, GraceTooLong.
     """
     period, _ = _lock_open(period_id)
-    return deadlines.extend(period, max(period.expires_at, clock.now()) + timedelta(minutes=minutes), cause=reason)
+    now = clock.now()
+    ends, longer = max(period.expires_at, now), timedelta(minutes=minutes)
+    if ends - now + longer > FURTHEST:
+        raise GraceTooLong(days=FURTHEST.days)
+    return deadlines.extend(period, ends + longer, cause=reason)
 
 
 def expire_now(period_id: int, tenant: Tenant, *, by: Operator, reason: str = "") -> Conversation:

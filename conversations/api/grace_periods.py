@@ -21,7 +21,7 @@ from convalloc.api.schema import documented
 from convalloc.errors import Missing
 from conversations import grace
 from conversations.api import shapes, wire
-from conversations.errors import GraceEnded
+from conversations.errors import GraceEnded, GraceTooLong
 from conversations.models import GracePeriod
 from conversations.priority import Weights
 from operators import desk, presence
@@ -85,7 +85,9 @@ class GracePeriods(TenantDoor):
         cursor = cursors.write([last["expires_at"], last["id"]], binding) if last else None
         return listing([_spell(row, now) for row in shown], next_cursor=cursor, has_more=cursor is not None)
 
-    @documented(shapes.GracePeriodRow, body=Longer, message="Grace period extended successfully", refuses=(Missing, GraceEnded))
+    @documented(
+        shapes.GracePeriodRow, body=Longer, message="Grace period extended successfully", refuses=(Missing, GraceEnded, GraceTooLong)
+    )
     @action(detail=True, methods=["post"])
     def extend(self, request: Request, pk: str) -> Response:
         """Let the operator keep it for longer."""

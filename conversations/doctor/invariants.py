@@ -11,6 +11,7 @@ from django.conf import settings
 
 from conversations import queue, silence
 from conversations.doctor.findings import Verdict
+from conversations.models import STAND_IN
 from conversations.priority import NAMED
 from conversations.states import State
 from operators import leases
@@ -217,6 +218,19 @@ NOBODY_ANSWERS = Invariant(
     advice="No active operator is subscribed to these inboxes: a manager subscribes one, or moves what waits.",
     verdict=Verdict.WARN,
 )
+KEPT_TOO_LONG = Invariant(
+    name="kept_too_long",
+    holds="no customer is known for a day longer than the tenant keeps whose conversation was resolved",
+    of="conversations",
+    among=f"conversations WHERE tenant_id = %(tenant_id)s AND state = '{State.RESOLVED}'",
+    offenders=f"""
+    SELECT c.id FROM conversations c JOIN tenants t ON t.id = c.tenant_id
+     WHERE c.tenant_id = %(tenant_id)s AND c.resolved_at IS NOT NULL AND NOT starts_with(c.customer_phone_number, '{STAND_IN}')
+       AND c.resolved_at <= statement_timestamp() - (t.resolved_conversations_days + 1) * interval '1 day'""",
+    advice="The beat forgets them (erase_old, every quarter of an hour): see the worker, the last tick and the log. After another"
+    " `resolved_conversations_days` a long past takes several turns.",
+    verdict=Verdict.WARN,
+)
 
 INVARIANTS = (
     HOLDERS,
@@ -233,4 +247,5 @@ INVARIANTS = (
     LATE_RANKS,
     LABELS,
     NOBODY_ANSWERS,
+    KEPT_TOO_LONG,
 )

@@ -1,6 +1,6 @@
 """/grace-periods: who keeps what while they are away, for how long still, and what a manager may say to that."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -152,6 +152,17 @@ def test_no_other_time_than_a_minute_to_a_week(cast: Cast, api: type[Api], minut
         answer = act(api(cast.mia), "extend", period, minutes=minutes)
 
     assert (answer.status, [error["field"] for error in answer.body["errors"]]) == (400, ["minutes"])
+
+
+@pytest.mark.parametrize("away", [timedelta(days=91), datetime.max.replace(tzinfo=UTC) - datetime.now(UTC) - timedelta(days=1)])
+def test_however_often_it_is_extended_somebody_waits_for_three_months_at_most(cast: Cast, api: type[Api], away: timedelta) -> None:
+    period = witness.kept(cast, cast.otto)
+    move_deadline(cast, period, days=away.days)
+
+    with witness.untouched(cast):
+        answer = act(api(cast.mia), "extend", period, minutes=2 * 1440)
+
+    assert (answer.status, answer.body["code"]) == (409, "grace_too_long")
 
 
 # --- at once --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.models import Q
 
 from conversations import allocation, erasure, grace, labelling, lifecycle
 from conversations.contacts import Contact
@@ -298,6 +299,22 @@ def test_a_label_with_the_number_keeps_its_place(cast: Cast) -> None:
         assert catalogue.find(label.pk).name == f"VIP {contact.stand_in}"
 
 
+def test_labels_that_differ_in_the_numbers_spelling_alone_stay_two(cast: Cast) -> None:
+    row = cast.conversation(customer_phone_number=NUMBER)
+    words = [cast.label(name=name) for name in (f"VIP {NUMBER}", "VIP +1 202 555 0123", "VIP (202) 555-0123", f"{NUMBER}{'!' * 88}")]
+
+    contact, _ = erasure.erase_contact(cast.tenant.pk, NUMBER)
+
+    with isolation.act_as(cast.tenant.pk):
+        names = [catalogue.find(label.pk).name for label in words]
+    assert names[0] == f"VIP {contact.stand_in}"
+    assert len(set(names)) == len(names)
+    assert all(contact.stand_in in name and len(name) <= 100 for name in names)
+    assert standing(cast) == []
+    assert cast.again(row).customer_phone_number == contact.stand_in
+    assert erasure.erase_contact(cast.tenant.pk, NUMBER)[1].found is False
+
+
 # --- by the clock ---------------------------------------------------------------------------------
 
 
@@ -357,3 +374,22 @@ def test_the_clock_takes_one_round_after_another_and_stops_at_its_turns_end(cast
 
     assert erasure.erase_old(until=0) == erasure.Counts()
     assert erasure.erase_old(limit=2).conversations == 10
+
+
+def test_a_tenant_with_much_to_forget_does_not_keep_another_waiting(cast: Cast, neighbours: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tenant, many in ((cast, 6), (neighbours, 6)):
+        keeps(tenant, 1)
+        for _ in range(many):
+            resolved(tenant, 2)
+    turns: list[int] = []
+    erase = erasure.erase
+
+    def overheard(ids: list[int], still: Q, *, wait: bool) -> erasure.Counts:
+        turns.append(isolation.current_tenant_id())
+        return erase(ids, still, wait=wait)
+
+    monkeypatch.setattr(erasure, "erase", overheard)
+
+    erasure.erase_old(limit=2)
+
+    assert {turns[0], turns[1]} == {turns[2], turns[3]} == {cast.tenant.pk, neighbours.tenant.pk}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from operators import sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
 from tenants import eventlog, isolation
 from tests.conftest import Api, Cast
-from tests.conversations.test_plans import executed, indexes
+from tests.conversations.test_plans import executed, indexes, nodes
 from tests.conversations.test_walk_plans import Crowd, crowd  # noqa: F401  a fixture
 
 Act = Callable[[Cast, Conversation], Any]
@@ -158,6 +159,21 @@ def test_whose_an_id_is_takes_one_look_however_many_tenants_there_are(index: str
 
     assert first == "id"
     assert body.strip() == f"SELECT tenant_id FROM {table} WHERE id = {function.removeprefix('tenant_of_')}_id"
+
+
+def test_who_has_a_deadline_to_keep_is_one_look_for_each_tenant_however_many_periods_are_open(lived_in: Crowd) -> None:
+    with isolation.act_as(lived_in.cast.tenant.pk):
+        due = GracePeriod.objects.update(opened_at=clock.now() - timedelta(days=2), expires_at=clock.now() - timedelta(days=1))
+    assert due > 1000
+
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        ((body,),) = owner.execute("SELECT prosrc FROM pg_proc WHERE proname = 'tenants_with_due_grace'").fetchall()
+        ((explained,),) = owner.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {body}").fetchall()
+    plan = list(nodes(explained[0]["Plan"]))
+
+    looks = [node for node in plan if node.get("Relation Name") == "grace_period_assignments"]
+    assert {node["Index Name"] for node in looks} == {"grace_due"}
+    assert max(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in looks) <= 1
 
 
 def test_ending_an_assignment_reads_no_open_grace_but_its_own(lived_in: Crowd) -> None:

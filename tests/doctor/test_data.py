@@ -93,6 +93,11 @@ TO_LOOK_AT = {
     "more than the operator may hold": Break("UPDATE operators SET capacity = 0 WHERE id = {olga}", {"capacity"}),
     "more than of one inbox": Break("UPDATE operator_inbox_subscriptions SET capacity = 0 WHERE operator_id = {olga}", {"capacity"}),
     "an inbox that everybody left": Break("DELETE FROM operator_inbox_subscriptions", {"nobody_answers"}),
+    "a customer who should have been forgotten": Break(
+        "UPDATE conversations SET state = 'RESOLVED', resolved_at = now() - interval '49 hours', created_at = now() - interval '3 days'"
+        " WHERE id = " + WAITING + "; UPDATE tenants SET resolved_conversations_days = 1",
+        {"kept_too_long", "fold"},
+    ),
     "a label of another inbox": Break(
         "INSERT INTO conversation_labels (tenant_id, conversation_id, label_id, inbox_id)"
         " SELECT tenant_id, (SELECT min(id) FROM conversations), id, inbox_id FROM labels",
