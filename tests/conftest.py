@@ -19,10 +19,16 @@ from django.db import connection, connections
 from django.test import Client
 from psycopg import sql
 
+from convalloc.server import cores
 from operators.models import Operator, Role
 from tenants import isolation
 from tenants.models import Inbox, Tenant
 from tests.factories import ConversationFactory, InboxFactory, LabelFactory, OperatorFactory, TenantFactory
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For `-n auto`: one more than there are cores, because tests of faults and clocks mostly wait."""
+    return cores() + 1
 
 
 @pytest.fixture(scope="session")
