@@ -22,6 +22,10 @@ ALTER ROLE convalloc_app SET lock_timeout = '5s';
 ALTER ROLE convalloc_app SET statement_timeout = '30s';
 ALTER ROLE convalloc_app SET idle_in_transaction_session_timeout = '4s';
 
+-- A failing statement, and the row that it failed at, hold customers' numbers. The API's own log has the error, with its masks.
+ALTER ROLE convalloc_app SET log_min_error_statement = 'panic';
+ALTER ROLE convalloc_app SET log_error_verbosity = 'terse';
+
 SELECT 'CREATE DATABASE convalloc OWNER convalloc_owner'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'convalloc') \gexec
 

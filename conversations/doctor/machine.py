@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 2  # for a worker's answer: longer than a turn of its loop, s
 # From the longest on. Who idles in a transaction loses their rows before those who wait for them give up; and who waits for a lock
 # hears of that before the whole statement has taken too long.
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+QUOTES_NOTHING = {"log_min_error_statement": "panic", "log_error_verbosity": "terse"}  # nor the rows that statements fail at
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
 
 
@@ -39,7 +40,7 @@ def examine(app: Celery) -> Iterator[Finding]:
         yield Finding("version", FAIL, f"PostgreSQL {version} is older than {OLDEST_SERVER}", f"Upgrade it to {OLDEST_SERVER} or newer.")
     unapplied = _unapplied()
     yield unapplied
-    yield from (_role(role), _walls(), _guards(), _limits(role))
+    yield from (_role(role), _walls(), _guards(), _limits(role), _discretion(role))
     yield from (_broker(app), _worker(app))
     if unapplied.is_fine:
         yield from beat(app)
@@ -96,6 +97,16 @@ def _limits(role: str) -> Finding:
         advice = "Make it longer: else a session is given up whose statement the server would have ended by itself."
         return Finding("limits", WARN, f"DATABASE_ANSWER_SECONDS ({patience} s) is not above statement_timeout: {told}", advice)
     return Finding("limits", OK, told)
+
+
+def _discretion(role: str) -> Finding:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY (%s)", [list(QUOTES_NOTHING)])
+        now = dict(cursor.fetchall())
+    if loose := [f"{name} = {value}" for name, value in QUOTES_NOTHING.items() if now[name] != value]:
+        advice = f"ALTER ROLE {role} SET … as convalloc/embedded/roles.sql does, and see how long the server's log is kept."
+        return Finding("discretion", WARN, f"PostgreSQL's log quotes customers' numbers: the role {role} lacks {', '.join(loose)}", advice)
+    return Finding("discretion", OK, "PostgreSQL's log quotes neither statements nor rows")
 
 
 def _broker(app: Celery) -> Finding:

@@ -62,6 +62,7 @@ def test_a_machine_without_a_worker_and_a_beat_lacks_just_these(db: None) -> Non
         "role",
         "walls",
         "guards",
+        "discretion",
         "limits",
         "broker",
         "worker",
@@ -120,6 +121,17 @@ def test_a_session_that_is_given_up_before_its_statement_is_ended_is_a_warning(
 
     assert finding.verdict == verdict
     assert (f"DATABASE_ANSWER_SECONDS ({seconds} s) is not above" in finding.message) == (verdict == Verdict.WARN)
+
+
+@pytest.mark.parametrize("setting", machine.QUOTES_NOTHING)
+def test_a_log_that_would_quote_numbers_is_a_warning_that_says_so(setting: str, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_it_is = finding_of("discretion")
+
+    monkeypatch.setitem(machine.QUOTES_NOTHING, setting, "another value")
+
+    assert as_it_is.is_fine
+    assert finding_of("discretion").verdict == Verdict.WARN
+    assert f"lacks {setting} = another value" in finding_of("discretion").message
 
 
 def test_the_limits_that_the_product_comes_with_are_fine() -> None:
