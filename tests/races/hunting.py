@@ -18,7 +18,20 @@ from operators.api.permissions import MATRIX, Reach
 from operators.models import Operator, Role, Status
 from tenants import isolation
 from tests.conftest import Answer, assemble
-from tests.contract.routes import API_KEY, CONVERSATION, GRACE, INBOX, LABEL, OPERATOR, ROUTES, SIGNING_SECRET, Route, call
+from tests.contract.routes import (
+    API_KEY,
+    CONVERSATION,
+    GRACE,
+    INBOX,
+    LABEL,
+    OPERATOR,
+    ROUTES,
+    SESSION,
+    SIGNING_SECRET,
+    Route,
+    call,
+    session,
+)
 from tests.races.crowd import PATIENCE_SECONDS
 from tests.races.over_http import Caller, callers, released, served
 from tests.races.test_acts import deadlocks
@@ -73,6 +86,7 @@ class Hunt:
         self.cast, self.enough = assemble(), enough
         self.people = [self.cast.olga, self.cast.otto, self.cast.operator(inboxes=[self.cast.sales]), self.cast.mia, self.cast.ada]
         self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(rows)]
+        self.sessions = {person.pk: [session(self.cast, person).pk] for person in self.people}
         self.graces, self.keys, self.secrets = [1], [1], [1]
         self.labels = [self.cast.label(name=f"word {n}").pk for n in range(WORDS)]
         self.answers: Counter[tuple[str, str]] = Counter()
@@ -113,9 +127,11 @@ class Hunt:
         """One thing of each kind; every other time a hot one, so that calls meet."""
         inbox, hot = luck.choice([self.cast.support, self.cast.sales]), luck.random() < 0.5
         rows, people = (self.rows[:HOT], self.people[:HOT]) if hot else (self.rows, self.people)
+        operator = luck.choice(people).pk
         return {
             CONVERSATION: luck.choice(rows),
-            OPERATOR: luck.choice(people).pk,
+            OPERATOR: operator,
+            SESSION: luck.choice(self.sessions[operator]),
             INBOX: inbox.pk,
             LABEL: luck.choice(self.labels or [1]),
             GRACE: luck.choice(self.graces),
@@ -153,6 +169,7 @@ class Hunt:
             recalculation.tick,
             self.an_hour_passes,
             self.customers_write,
+            self.everybody_signs_in,
         ]
         while not self.over.wait(0.05):
             for act in acts:
@@ -178,6 +195,11 @@ class Hunt:
             done = list(Conversation.objects.filter(pk__in=self.rows, state=State.RESOLVED).values_list("pk", flat=True))
         for row in done:
             self.rows[self.rows.index(row)] = self.cast.conversation().pk
+
+    def everybody_signs_in(self) -> None:
+        """Once more; what they did not sign out of goes on."""
+        for person in self.people:
+            self.sessions[person.pk] = [*self.sessions[person.pk][-HOT:], session(self.cast, person).pk]
 
     def watches(self) -> None:
         """End it."""

@@ -32,7 +32,8 @@ def routes() -> set[str]:
     (api,) = [entry for entry in get_resolver().url_patterns if isinstance(entry, URLResolver) and str(entry.pattern) == "api/v1/"]
     found = set()
     for route in api.url_patterns:
-        path = "/api/v1/" + re.sub(r"\(\?P<pk>[^)]*\)", "{id}", str(route.pattern)).removeprefix("^").removesuffix("$").removesuffix("/?")
+        named = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", str(route.pattern)).replace("{pk}", "{id}")
+        path = "/api/v1/" + named.removeprefix("^").removesuffix("$").removesuffix("/?")
         view: Any = route.callback
         methods = [verb for verb in VERBS if verb in getattr(view, "actions", ()) or hasattr(view.cls, verb)]
         found |= {f"{method.upper()} {path}" for method in methods if path not in ABOUT_ITSELF}

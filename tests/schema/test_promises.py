@@ -11,7 +11,7 @@ from operators import sessions, staff
 from operators.models import Operator
 from tenants import isolation
 from tests.conftest import Answer, Api, Cast, assemble
-from tests.contract.routes import api_key, signing_secret
+from tests.contract.routes import api_key, session, signing_secret
 from tests.contract.witness import kept
 from tests.schema.answers import breaks, operation
 
@@ -145,6 +145,21 @@ WORKING = [
     Call("GET", "/tenant", lambda cast: (cast.olga, "/tenant", None)),
     Call("PATCH", "/tenant", lambda cast: (cast.ada, "/tenant", {"priority_alpha": 0.5, "operator_capacity": 8})),
     Call("GET", "/operators", lambda cast: (cast.mia, "/operators", None)),
+    Call(
+        "GET",
+        "/operators/{id}/sessions",
+        lambda cast: (session(cast, cast.olga) and cast.olga, f"/operators/{cast.olga.pk}/sessions", None),
+    ),
+    Call(
+        "DELETE",
+        "/operators/{id}/sessions",
+        lambda cast: (session(cast, cast.olga) and cast.mia, f"/operators/{cast.olga.pk}/sessions", None),
+    ),
+    Call(
+        "DELETE",
+        "/operators/{id}/sessions/{session_id}",
+        lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/sessions/{session(cast, cast.olga).pk}", None),
+    ),
     Call("GET", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", None)),
     Call("PUT", "/operators/{id}/status", lambda cast: (cast.olga, f"/operators/{cast.olga.pk}/status", {"status": "AWAY"})),
     Call("GET", "/operators/{id}/stats", lambda cast: (held(cast) and cast.mia, f"/operators/{cast.olga.pk}/stats", None)),

@@ -39,7 +39,7 @@ def test_every_answer_keeps_the_documents_promises(role: str, tmp_path: Path) ->
         token = f"Bearer {credential(house, base, role)}"
         command += ["--header", f"Authorization: {token}"]
         command += ["--phases", ALL_PHASES if EXAMPLES else QUICK_PHASES]
-        command += ["--max-examples", EXAMPLES or "3", "--seed", SEED, "--no-shrink", "--suppress-health-check", "all", "--workers", "2"]
+        command += ["--max-examples", EXAMPLES or "3", "--seed", SEED, "--no-shrink", "--suppress-health-check", "all", "--workers", "1"]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ | HOOKS)
         still_opens = httpx.get(f"{base}/api/v1/me", headers={"Authorization": token}).status_code
 
