@@ -30,6 +30,7 @@ app.conf.task_routes = {
         "conversations.tasks.keep_ranks",
         "conversations.tasks.rank_anew",
         "conversations.tasks.erase_old",
+        "conversations.tasks.forget_events",
         "operators.tasks.sweep",
     )
 }
@@ -44,6 +45,8 @@ app.conf.beat_schedule = {
     "keep ranks": {"task": "conversations.tasks.keep_ranks", "schedule": EVERY_TICK},
     # Its unit is days; late only means that somebody is remembered for a while longer.
     "erase old": {"task": "conversations.tasks.erase_old", "schedule": Every(15 * settings.TICK_SECONDS)},
+    # Its unit is days, too; late only means more rows.
+    "forget events": {"task": "conversations.tasks.forget_events", "schedule": Every(15 * settings.TICK_SECONDS)},
     # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
     "sweep": {"task": "operators.tasks.sweep", "schedule": Every(15 * settings.TICK_SECONDS)},
 }

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.admin import helpers
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -77,6 +77,13 @@ class Page(ModelAdmin):
             self.message_user(request, "Nothing was done: what was chosen is no row of this list", messages.ERROR)
             return redirect(request.get_full_path())
         return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row. Raises Http404: Django would send the browser elsewhere, with a word that nothing is there."""
+        row = super().get_object(request, object_id, from_field)
+        if row is None:
+            raise Http404(f"{self.opts.verbose_name} {object_id}")
+        return row
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> "type[forms.ModelForm[Any]]":
         """The form; in its second round, with the room's refusal among its errors."""

@@ -16,6 +16,7 @@ class Kind(Enum):
     FORBIDDEN = "forbidden"  # we know who asks, and they may not
     MISSING = "missing"  # no such thing, or another tenant's: the answers are the same
     CONFLICT = "conflict"  # the world is in another state than the question assumes
+    GONE = "gone"  # it was there, and never comes back
     LIMITED = "limited"  # too often; ask again later
     UNAVAILABLE = "unavailable"  # not now; ask again soon
     UNKNOWN_OUTCOME = "unknown_outcome"  # done or not, nobody knows: look before you ask again

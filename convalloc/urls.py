@@ -8,8 +8,10 @@ from convalloc.api import health
 from convalloc.api.docs import Docs, Schema
 from conversations.api.contacts import Contacts
 from conversations.api.conversations import Conversations, Recalculation
+from conversations.api.events import Events
 from conversations.api.grace_periods import GracePeriods
 from conversations.api.inboxes import Inboxes
+from conversations.api.ingest import Ingest
 from conversations.api.labels import Labels
 from conversations.api.operators import Operators
 from conversations.api.tenant import OwnTenant
@@ -24,6 +26,7 @@ router = SimpleRouter()
 router.trailing_slash = "/?"
 router.register("conversations", Recalculation, basename="recalculation")
 router.register("conversations", Conversations, basename="conversation")
+router.register("ingest", Ingest, basename="ingest")
 router.register("contacts", Contacts, basename="contact")
 router.register("operators", Operators, basename="operator")
 router.register("grace-periods", GracePeriods, basename="grace-period")
@@ -34,6 +37,7 @@ router.register("api-keys", ApiKeys, basename="api-key")
 router.register("signing-secrets", SigningSecrets, basename="signing-secret")
 router.register("signatures", Signatures, basename="signature")
 router.register("labels", Labels, basename="label")
+router.register("events", Events, basename="event")
 
 api = [
     re_path(r"^health/?$", health.Health.as_view(), name="health"),

@@ -5,6 +5,8 @@ from typing import NamedTuple, Self
 from convalloc import phones, vault
 from conversations.models import STAND_IN
 
+ERASED = "erased-"  # how an id begins that a digest stands for
+
 
 class Contact(NamedTuple):
     """A customer of one tenant. Who has the number and SECRET_KEY can tell that a stand-in is theirs, and nobody else can."""
@@ -27,3 +29,21 @@ class Contact(NamedTuple):
     def in_text(self) -> tuple[str, str]:
         """Its digits, as SQL's number_in_text takes them."""
         return phones.in_parts(self.number)
+
+
+def name_of_thread(tenant_id: int, conversation_id: int) -> str:
+    """What the messaging system's id of a conversation becomes: nobody can have taken it, because nobody knows it beforehand."""
+    return f"{ERASED}{conversation_id}-{vault.fingerprints(f'{tenant_id} thread {conversation_id}')[0].hex()[:16]}"
+
+
+def ids_of_message(tenant_id: int, provider: str, message_id: str) -> list[str]:
+    """What a message may be kept under: its own id, or a digest of it, where its customer is forgotten."""
+    return [message_id, *digests(tenant_id, provider, message_id)]
+
+
+def digests(tenant_id: int, provider: str, message_id: str) -> list[str]:
+    """What stands for the id of a message whose customer is forgotten: under SECRET_KEY, then under each of SECRET_KEY_FALLBACKS.
+
+    Whoever brings the message again has its id, and is known by it. Another one in every tenant and for every provider.
+    """
+    return [f"{ERASED}{digest.hex()[:32]}" for digest in vault.fingerprints(f"{tenant_id} message {provider} {message_id}")]

@@ -19,6 +19,8 @@ from tenants import eventlog, isolation
 EndReason = GracePeriod.EndReason
 # Which work a period is about, for its events.
 DESCRIBED = "jsonb_build_object('assignment_id', assignment_id, 'conversation_id', conversation_id, 'operator_id', operator_id)"
+WHEREABOUTS = """conversation_id, (SELECT c.inbox_id FROM conversations c WHERE c.tenant_id = g.tenant_id AND c.id = g.conversation_id),
+               operator_id"""
 OPEN = f"""
     WITH opened AS (
         INSERT INTO grace_period_assignments (tenant_id, assignment_id, conversation_id, operator_id, reason, opened_at, expires_at)
@@ -41,7 +43,8 @@ OPEN = f"""
         before="'{}'::jsonb",
         after=f"{DESCRIBED} || jsonb_build_object('expires_at', {clock.instant_sql('expires_at')})",
         cause="reason",
-        rows="opened ORDER BY id",
+        rows="opened g ORDER BY id",
+        whereabouts=WHEREABOUTS,
     )
 })
     SELECT count(*) FROM opened
@@ -59,7 +62,8 @@ CLOSE = f"""
         before=DESCRIBED,
         after="jsonb_build_object('end_reason', end_reason)",
         cause="end_reason",
-        rows="closed ORDER BY id",
+        rows="closed g ORDER BY id",
+        whereabouts=WHEREABOUTS,
     )
 })
     SELECT count(*) FROM closed

@@ -1,7 +1,9 @@
 """Customers forgotten: on request, or so many days after their conversation was resolved.
 
-Where their number stood, a stand-in stands (conversations.contacts); an external id that holds the number gives way; so do the
-reasons that people gave for what they did with the conversation. On request the number is sought in all that people write, too.
+Where their number stood, a stand-in stands (conversations.contacts); the ids that the messaging system gave to their threads and
+messages give way to keyed digests, and so do the reasons that people gave for what they did with the conversation. On request
+the number is sought in all that people write, too. A message that was counted is still known, should it come again; a new one
+opens a new conversation.
 What happened, when, and by whom stays in the audit, and every erasure is told there, with the keyed hash of whose it was.
 
 Short transactions of their own, so none of this may be called inside one. Harmless to repeat, and at any time: what is
@@ -9,21 +11,23 @@ erased is not found again. The conversation goes on as it was. docs/privacy.md l
 """
 
 import math
+import secrets
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.admin.models import LogEntry
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Left
 
 from convalloc import clock
 from conversations import queue
-from conversations.contacts import Contact
+from conversations.contacts import Contact, digests, name_of_thread
 from conversations.errors import NumberOfAnInbox
-from conversations.models import STAND_IN, Conversation, GracePeriod
+from conversations.models import STAND_IN, Conversation, GracePeriod, ReceivedMessage
 from labels.models import Label
 from operators.models import PresencePeriod
 from tenants import eventlog, isolation, rounds
@@ -45,15 +49,18 @@ NOT_FORGOTTEN = ~Q(customer_phone_number__startswith=STAND_IN)
 
 Progress = Callable[[int], object]
 
+LABEL_TAKEN = "label_name_once_per_inbox"
 ERASED = "conversation.erased"
+# What both were before, nobody is told.
+FORGOTTEN = """jsonb_build_object('customer_phone_number', customer_phone_number, 'version', version,
+                                  'external_conversation_id', external_conversation_id)"""
 ERASE = f"""
     WITH erased AS (
         UPDATE conversations c
            SET customer_phone_number = f.stand_in, version = c.version + 1, updated_at = clock_timestamp(),
-               external_conversation_id = CASE WHEN c.external_conversation_id ~ number_in_text(f.country, f.national)
-                                               THEN 'erased-' || c.id ELSE c.external_conversation_id END
-          FROM unnest(%(ids)s::bigint[], %(numbers)s::text[], %(stand_ins)s::text[], %(fingerprints)s::text[], %(countries)s::text[],
-                      %(nationals)s::text[]) AS f (id, number, stand_in, fingerprint, country, national)
+               external_conversation_id = f.name
+          FROM unnest(%(ids)s::bigint[], %(numbers)s::text[], %(stand_ins)s::text[], %(fingerprints)s::text[], %(names)s::text[])
+               AS f (id, number, stand_in, fingerprint, name)
          WHERE c.tenant_id = %(tenant_id)s AND c.id = f.id AND c.customer_phone_number = f.number
         RETURNING c.*, f.fingerprint
     ), told AS ({
@@ -62,21 +69,29 @@ ERASE = f"""
         "conversation",
         subject_id="id",
         before="jsonb_build_object('version', version - 1)",
-        after="jsonb_build_object('customer_phone_number', customer_phone_number, 'version', version)",
+        after=FORGOTTEN,
         cause="'contact ' || fingerprint",
         rows="erased",
     )
 })
     SELECT count(*) FROM erased
 """
+RENAME_MESSAGES = """
+    UPDATE received_messages m SET message_id = f.digest FROM unnest(%(ids)s::bigint[], %(digests)s::text[]) AS f (id, digest)
+     WHERE m.tenant_id = %(tenant_id)s AND m.id = f.id
+"""
 
 
 class Counts(NamedTuple):
-    """What gave way: numbers of conversations, and texts. `before`: conversations that this customer is forgotten in already."""
+    """What gave way: numbers of conversations, and texts. `before`: conversations that this customer is forgotten in already.
+
+    `left`: what is due still: conversations that somebody held, and tenants whose turn did not come.
+    """
 
     conversations: int = 0
     texts: int = 0
     before: int = 0
+    left: int = 0
 
     @property
     def found(self) -> bool:
@@ -85,7 +100,7 @@ class Counts(NamedTuple):
 
     def of_a_tick(self) -> dict[str, int]:
         """As tenants.ticks writes it down."""
-        return {"conversations": self.conversations, "texts": self.texts}
+        return {"conversations": self.conversations, "texts": self.texts, "left": self.left}
 
     def and_(self, more: "Counts") -> "Counts":
         """Both together."""
@@ -115,7 +130,7 @@ def erase_contact(tenant_id: int, spelled: str, *, dry_run: bool = False, progre
             progress(len(ids))
     if not dry_run:  # nothing found is told too: a call that was interrupted before this line may have found it all
         with isolation.act_as(tenant_id):
-            told = {"contact": contact.fingerprint} | counts._asdict()
+            told = {"contact": contact.fingerprint} | {name: getattr(counts, name) for name in ("conversations", "texts", "before")}
             eventlog.append("contact.erased", Tenant.objects.get(pk=tenant_id), after=told)
     return contact, counts
 
@@ -130,23 +145,27 @@ def erase_old(limit: int = ROUND, until: float = math.inf) -> Counts:
     """In every tenant that has set a time: forget whose conversation was resolved longer ago, in rounds of at most `limit`.
 
     A round of each tenant, then the next of those that have more, so that nobody's backlog keeps others waiting. No round begins
-    after `until` (of time.monotonic): the next call goes on. What somebody holds is left for it, too.
+    after `until` (of time.monotonic): the next call goes on. What somebody holds is left for it, too, and passed over here.
     """
     counts = Counts()
-    waiting, again = rounds.with_retention(), list[int]()
+    waiting, again, held = rounds.with_retention(), list[int](), defaultdict[int, list[int]](list)
 
     def forget(tenant_id: int) -> None:
         nonlocal counts
         with isolation.act_as(tenant_id):
             due = due_in(Tenant.objects.get(pk=tenant_id), clock.now())
-            ids = list(Conversation.objects.filter(due).order_by("resolved_at", "pk").values_list("pk", flat=True)[:limit])
+            rows = Conversation.objects.filter(due).exclude(pk__in=held[tenant_id]).order_by("resolved_at", "pk")
+            ids = list(rows.values_list("pk", flat=True)[:limit])
             erased = erase(ids, due, wait=False)
-        counts = counts.and_(erased)
-        if len(ids) == limit and erased.conversations:
+            left = list(Conversation.objects.filter(due, pk__in=ids).values_list("pk", flat=True))
+        held[tenant_id] += left
+        counts = counts.and_(erased._replace(left=len(left)))
+        if len(ids) == limit:
             again.append(tenant_id)
 
     while waiting:
-        rounds.visit(waiting, forget, until)
+        left_out = rounds.visit(waiting, forget, until)
+        counts = counts.and_(Counts(left=left_out))
         waiting, again = again, []
     return counts
 
@@ -162,7 +181,8 @@ def due_in(tenant: Tenant, now: datetime) -> Q:
 def erase(ids: Sequence[int], still: Q, *, wait: bool = True) -> Counts:
     """Put stand-ins into those of these conversations that are `still` so once they are locked, and take the reasons from their timelines.
 
-    Under the lock no act on the conversation is under way that could still write a reason, or has read the number.
+    Under the lock no act on the conversation is under way that could still write a reason, or has read the number, and no message
+    of it is being counted.
     """
     held = queue.hold_many(ids, wait=wait)
     numbers = dict(Conversation.objects.filter(still, pk__in=held).values_list("pk", "customer_phone_number"))
@@ -174,15 +194,29 @@ def erase(ids: Sequence[int], still: Q, *, wait: bool = True) -> Counts:
         "numbers": list(numbers.values()),
         "stand_ins": [contact.stand_in for contact in contacts],
         "fingerprints": [contact.fingerprint for contact in contacts],
-        "countries": [contact.in_text[0] for contact in contacts],
-        "nationals": [contact.in_text[1] for contact in contacts],
+        "names": [name_of_thread(tenant_id, pk) for pk in numbers],
     }
     with connection.cursor() as cursor:
         cursor.execute(ERASE, parameters | eventlog.origin())
         (conversations,) = cursor.fetchone()
         cursor.execute("SELECT erase_words(%s)", [list(numbers)])
         (words,) = cursor.fetchone()
+    _rename_messages(list(numbers))
     return Counts(conversations, words)
+
+
+def _rename_messages(conversation_ids: Sequence[int]) -> None:
+    """Put digests in the place of what the provider called the messages of these conversations, some thousands at a time."""
+    tenant_id, above = isolation.current_tenant_id(), 0
+    while True:
+        rows = ReceivedMessage.objects.filter(conversation_id__in=conversation_ids, pk__gt=above).order_by("pk")
+        messages = list(rows.values_list("pk", "provider", "message_id")[:WINDOW])
+        if not messages:
+            return
+        renamed = [digests(tenant_id, provider, message_id)[0] for _, provider, message_id in messages]
+        with connection.cursor() as cursor:
+            cursor.execute(RENAME_MESSAGES, {"tenant_id": tenant_id, "ids": [pk for pk, *_ in messages], "digests": renamed})
+        above = messages[-1][0]
 
 
 def _erase_number(model: type[models.Model], ids: Sequence[int], contact: Contact) -> int:
@@ -204,12 +238,27 @@ def _erase_number(model: type[models.Model], ids: Sequence[int], contact: Contac
 
 
 def _rename(rows: models.QuerySet[Label], sought: str, stand_in: str) -> int:
-    """One after another: words of an inbox that differed in the number's spelling alone are told apart by our id from now on."""
-    renamed = list(rows.annotate(wished=_without(Label, "name", sought, stand_in)).order_by("pk").values_list("pk", "inbox_id", "wished"))
-    for pk, inbox_id, wished in renamed:
-        taken = Label.objects.filter(inbox_id=inbox_id, name=wished).exclude(pk=pk).exists()
-        Label.objects.filter(pk=pk).update(name=f"{wished[:80]} ({pk})" if taken else wished)
+    """One after another: words of an inbox that differed in the number's spelling alone are told apart by our id from now on.
+
+    Somebody may have a word of that name, or be about to add it: then the next name serves, and the last is nobody's guess.
+    """
+    renamed = list(rows.annotate(wished=_without(Label, "name", sought, stand_in)).order_by("pk").values_list("pk", "wished"))
+    for pk, wished in renamed:
+        names = (wished, f"{wished[:80]} ({pk})", f"{wished[:60]} ({pk} {secrets.token_hex(8)})")
+        next(name for name in names if _is_called(pk, name))
     return len(renamed)
+
+
+def _is_called(label_id: int, name: str) -> bool:
+    """Whether the label has this name now, or is gone. Waits for whoever is about to take it."""
+    try:
+        with transaction.atomic():  # a savepoint
+            Label.objects.filter(pk=label_id).update(name=name)
+        return True
+    except IntegrityError as problem:
+        if LABEL_TAKEN in str(problem):
+            return False
+        raise
 
 
 def _without(model: type[models.Model], column: str, sought: str, stand_in: str) -> Any:

@@ -79,6 +79,15 @@ class ForceNeedsReason(Invalid):
         super().__init__(fields={"reason": '"reason" is required when "force" is true'})
 
 
+class SentInTheFuture(Invalid):
+    """The message was sent more than {minutes} minutes from now: see to its sender's clock"""
+
+    code = "sent_in_the_future"
+
+    def __init__(self, *, minutes: int) -> None:
+        super().__init__(fields={"sent_at": f'"sent_at" must be at most {minutes} minutes from now'}, minutes=minutes)
+
+
 class NumberOfAnInbox(DomainError):
     """This is the number of an inbox, and no customer's"""
 

@@ -41,6 +41,7 @@ END_REASON = {
     "move": Assignment.EndReason.MOVED,
     "expire": Assignment.EndReason.GRACE_EXPIRED,
 }
+TOLD_AT_FIRST = ("inbox_id", "state", "version", "message_count", "last_message_at", "waiting_since")
 # What an act that is one statement tells of a row; braces hold SQL.
 CHANGED = "jsonb_build_object('state', '{state}', 'assigned_operator_id', {holder}, 'version', {version})"
 
@@ -55,7 +56,7 @@ def _requeue_sql(move: Transition) -> str:
         UPDATE conversations c
            SET state = '{move.enters}', assigned_operator_id = NULL, version = c.version + 1, updated_at = %(now)s, {queue.PLACE}
           FROM placed p WHERE c.tenant_id = %(tenant_id)s AND c.id = p.id AND c.state = '{move.leaves}'
-        RETURNING c.tenant_id, c.id, c.version, p.holder
+        RETURNING c.*, p.holder
     ), ended AS (
         UPDATE assignments a SET ended_at = %(now)s, end_reason = '{END_REASON[move.act]}'
          WHERE a.tenant_id = %(tenant_id)s AND a.conversation_id = ANY (%(conversations)s) AND a.ended_at IS NULL
@@ -94,7 +95,7 @@ def open_conversation(tenant: Tenant, inbox: Inbox, **facts: Any) -> Conversatio
         setattr(conversation, column, value)
     conversation.save(force_insert=True)
     conversation.refresh_from_db()
-    after = {name: getattr(conversation, name) for name in ("inbox_id", "state", "version", "message_count", "last_message_at")}
+    after = {name: getattr(conversation, name) for name in TOLD_AT_FIRST}
     eventlog.append("conversation.created", conversation, after=after)
     return conversation
 
@@ -304,6 +305,6 @@ def write(
 
 def repeats(conversation: Conversation, kind: str, by: Operator) -> bool:
     """Whether the last change of state was this very act by this very person: a retry, not a conflict."""
-    timeline = Event.objects.filter(subject_type="conversation", subject_id=conversation.pk, kind__in=MOVES).order_by("-id")
+    timeline = Event.objects.filter(conversation_id=conversation.pk, kind__in=MOVES).order_by("-id")
     last = timeline.values_list("kind", "actor_id").first()
     return last == (kind, by.pk)

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from conversations.states import State
 from labels.models import Label
 from operators.models import Operator
-from tenants.models import Inbox, OwnedForeignKey, TenantOwned
+from tenants.models import Inbox, OwnedForeignKey, TenantOwned, Whereabouts
 
 # How the number begins that stands for a customer who is forgotten: a code that the ITU gives to nobody, so that nobody can be called.
 STAND_IN = "+999"
@@ -45,6 +45,8 @@ class Conversation(TenantOwned):
     saturated = models.BooleanField(default=False)
     ranked_under = models.IntegerField(db_default=1)  # the tenant's weights_version that credit and rank rest on
     priority_score = models.FloatField(default=0)
+    # Counts the lives of this thread: 1 from its beginning, one more each time that it is reopened.
+    episode = models.PositiveIntegerField(default=1, db_default=1)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -91,6 +93,44 @@ class Conversation(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.external_conversation_id} ({self.state})"
+
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(self.pk, self.inbox_id, self.assigned_operator_id)
+
+
+class ReceivedMessage(TenantOwned):
+    """A message that was counted, once and for ever, by its provider's own id. No text of it.
+
+    `message_id` of a customer who is forgotten is a keyed digest: providers' ids can hold their number.
+    """
+
+    class Direction(models.TextChoices):
+        INBOUND = "inbound"  # from the customer
+        OUTBOUND = "outbound"  # to them
+
+    provider = models.TextField()
+    message_id = models.TextField()
+    conversation = OwnedForeignKey(Conversation)
+    direction = models.TextField(choices=Direction)
+    sent_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now())
+    # The episode that it belongs to. What comes while the conversation is resolved belongs to the next one, whichever comes first.
+    episode = models.PositiveIntegerField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "received_messages"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "provider", "message_id"], name="message_counted_once"),
+            models.CheckConstraint(name="message_known_direction", condition=Q(direction__in=["inbound", "outbound"])),
+        ]
+        indexes = [
+            # What is unanswered, and since when: the ends of an episode, by one probe each.
+            models.Index(fields=["tenant", "conversation", "episode", "direction", "sent_at"], name="message_by_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.direction} of {self.sent_at:%Y-%m-%d %H:%M:%S} in {self.conversation_id}"
 
 
 class Assignment(TenantOwned):
@@ -169,12 +209,14 @@ class GracePeriod(TenantOwned):
         indexes = [
             models.Index(fields=["tenant", "expires_at", "id"], name="grace_due", condition=Q(ended_at__isnull=True)),
             models.Index(fields=["tenant", "operator"], name="grace_by_operator", condition=Q(ended_at__isnull=True)),
-            models.Index(fields=["tenant", "conversation"], name="grace_by_conversation"),
             models.Index(fields=["id"], name="grace_by_id"),  # tenant_of_grace_period
         ]
 
     def __str__(self) -> str:
         return f"{self.operator_id} keeps {self.conversation_id} until {self.expires_at:%H:%M:%S}"
+
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(self.conversation_id, self.conversation.inbox_id, self.operator_id)
 
 
 class ConversationLabel(TenantOwned):

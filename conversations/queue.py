@@ -112,7 +112,8 @@ RERANK = f"""
     SELECT count(*), max(id) FROM reranked
 """
 HOLD = """
-    SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND {which} ORDER BY c.id FOR NO KEY UPDATE {when_locked}
+    SELECT c.id, c.external_conversation_id FROM conversations c
+     WHERE c.tenant_id = %(tenant_id)s AND {which} ORDER BY c.id FOR NO KEY UPDATE {when_locked}
 """
 WALK = "c.id > %(after)s AND c.state <> 'RESOLVED' AND (%(everything)s OR c.ranked_under < %(version)s) ORDER BY c.id"
 LATE = "c.state = 'QUEUED' AND c.ranked_under < %(version)s"
@@ -149,19 +150,25 @@ def hold_many(conversation_ids: Iterable[int], *, wait: bool = True) -> set[int]
 
     Without `wait` only those that nobody holds.
     """
-    return _hold("c.id = ANY (%(ids)s)", "" if wait else "SKIP LOCKED", ids=list(conversation_ids))
+    return set(_hold("c.id = ANY (%(ids)s)", "" if wait else "SKIP LOCKED", ids=list(conversation_ids)))
+
+
+def hold_named(external_ids: Iterable[str]) -> dict[str, int]:
+    """The locks of the conversations that a messaging system calls so, taken as `hold_many`: their ids, by those names."""
+    held = _hold("c.external_conversation_id = ANY (%(names)s)", "", names=list(external_ids))
+    return {name: conversation_id for conversation_id, name in held.items()}
 
 
 def hold_work_of(operator_id: int) -> set[int]:
     """The locks of all that the operator holds, as `hold_many`. Under the operator's lock, so that nothing is added to it meanwhile."""
-    return _hold("c.assigned_operator_id = %(operator_id)s AND c.state = 'ALLOCATED'", "", operator_id=operator_id)
+    return set(_hold("c.assigned_operator_id = %(operator_id)s AND c.state = 'ALLOCATED'", "", operator_id=operator_id))
 
 
-def _hold(which: str, when_locked: str, **parameters: Any) -> set[int]:
+def _hold(which: str, when_locked: str, **parameters: Any) -> dict[int, str]:
     with connection.cursor() as cursor:
         statement = HOLD.format(which=which, when_locked=when_locked)
         cursor.execute(statement, {"tenant_id": isolation.current_tenant_id()} | parameters)
-        return {conversation_id for (conversation_id,) in cursor.fetchall()}
+        return dict(cursor.fetchall())
 
 
 def find(conversation_id: int) -> Conversation:

@@ -10,7 +10,7 @@ class State(models.TextChoices):
 
     QUEUED = "QUEUED"  # waits for an operator; nobody holds it
     ALLOCATED = "ALLOCATED"  # one operator holds it, through one open assignment
-    RESOLVED = "RESOLVED"  # done; a new inbound message would reopen it
+    RESOLVED = "RESOLVED"  # done; a new inbound message reopens it
 
 
 class Transition(NamedTuple):
@@ -40,6 +40,7 @@ TRANSITIONS = (
     Transition("expire", State.ALLOCATED, State.QUEUED, "requeued", "the clock", "its operator stayed offline for the whole grace period"),
     Transition("move", State.ALLOCATED, State.QUEUED, "moved", "manager", "another inbox answers: whoever held it gives it up"),
     Transition("move", State.QUEUED, State.QUEUED, "moved", "manager", "another inbox answers"),
+    Transition("reopen", State.RESOLVED, State.QUEUED, "reopened", "customer", "a new inbound message, however late it comes"),
 )
 
 

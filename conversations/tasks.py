@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from conversations import erasure, expiry, recalculation, silence
+from conversations import erasure, expiry, recalculation, retention, silence
 from conversations.recalculation import TURN_SECONDS
 from tenants import ticks
 
@@ -31,6 +31,12 @@ def keep_ranks() -> dict[str, int]:
 def erase_old() -> dict[str, int]:
     """Forget customers whose conversations were resolved longer ago than their tenant keeps them."""
     return ticks.once("erase_old", lambda: erasure.erase_old(until=time.monotonic() + erasure.TURN_SECONDS).of_a_tick())
+
+
+@shared_task
+def forget_events() -> dict[str, int]:
+    """Forget events that are older than their tenant keeps them."""
+    return ticks.once("forget_events", lambda: retention.forget_events(until=time.monotonic() + retention.TURN_SECONDS))
 
 
 @shared_task

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from operators.models import Operator
-from tenants.models import Inbox, OwnedForeignKey, TenantOwned
+from tenants.models import Inbox, OwnedForeignKey, TenantOwned, Whereabouts
 
 
 class Label(TenantOwned):
@@ -32,3 +32,6 @@ class Label(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(inbox_id=self.inbox_id)

@@ -23,6 +23,7 @@ from convalloc.api.answers import CONSOLE
 from convalloc.api.requests import address_of, current_request_id
 from convalloc.limits import RateLimited
 from operators import accounts, own_account, second_factor, sign_in_guard
+from operators.api import trespass
 from operators.errors import TotpRequired, WrongPassword, WrongTotp
 from operators.models import Operator
 from operators.sign_in_guard import SignInClosed
@@ -145,6 +146,8 @@ class ActAsSignedIn:
         with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
             response = self.get_response(request)
             user = getattr(request, "user", None)  # there is none where the session was not opened
+            if response.status_code == 404 and isinstance(user, Operator):
+                trespass.tell_of_page(user, request.resolver_match)
             if response.status_code == 403 and isinstance(user, Operator):
                 who = {"operator_id": user.pk, "tenant_id": user.tenant_id}
                 security.tell("authz_fail", code="console", **who, operation=getattr(request.resolver_match, "view_name", None))

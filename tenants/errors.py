@@ -1,6 +1,6 @@
 """How this floor refuses."""
 
-from convalloc.errors import DomainError, Invalid, violates
+from convalloc.errors import DomainError, Invalid, Kind, violates
 
 
 @violates("inbox_phone_number_once")
@@ -26,3 +26,16 @@ class BadSetting(Invalid):
     """Validation failed"""
 
     code = "bad_setting"
+
+
+class BadPosition(Invalid):
+    """Validation failed"""
+
+    told = '"after" must be a position that the log gave: next_after of a page, or position of an event'
+
+
+class PositionExpired(DomainError):
+    """The log is not kept as far back as this position: go on from {kept_from}, and fetch anew what you keep a copy of"""
+
+    kind = Kind.GONE
+    code = "position_expired"

@@ -1,6 +1,6 @@
 """The ground: tenants, their inboxes, their event log, and what every tenant-owned table is made of."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -74,6 +74,11 @@ class Tenant(models.Model):
     resolved_conversations_days = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(3650)]
     )
+    # Days after which the event log forgets; null: never. A week at least, which is longer than any webhook is tried.
+    events_kept_days = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(7), MaxValueValidator(3650)])
+    # The position up to which it has forgotten something: who reads on from before, has lost that. tenants.eventlog reads it.
+    forgotten_transaction = models.BigIntegerField(db_default=0, editable=False)
+    forgotten_id = models.BigIntegerField(db_default=0, editable=False)
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
     ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that the last full walk ranked by
     # How far the walk is that ranks the queue anew; tenants.ranking keeps these.
@@ -106,11 +111,22 @@ class Tenant(models.Model):
                 name="tenant_retention_range",
                 condition=Q(resolved_conversations_days__isnull=True) | Q(resolved_conversations_days__range=(1, 3650)),
             ),
+            models.CheckConstraint(
+                name="tenant_events_kept_range", condition=Q(events_kept_days__isnull=True) | Q(events_kept_days__range=(7, 3650))
+            ),
             models.CheckConstraint(name="tenant_known_clock", condition=Q(waiting_clock__in=["last_message_at", "waiting_since"])),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Whereabouts(NamedTuple):
+    """Which conversation and which inbox something is about, and who holds that conversation; None: none."""
+
+    conversation_id: int | None = None
+    inbox_id: int | None = None
+    holder_id: int | None = None
 
 
 class TenantOwned(models.Model):
@@ -141,6 +157,10 @@ class TenantOwned(models.Model):
         """Django deletes a row that nothing refers to by its id alone, past the manager; a row of another tenant is refused here."""
         self._refuse_another_tenant()
         return super().delete(*args, **kwargs)
+
+    def whereabouts(self) -> Whereabouts:
+        """What the events of this row are about besides: by that the log is filtered, and who may see them is decided."""
+        return Whereabouts()
 
     def _refuse_another_tenant(self) -> None:
         bound = isolation.current_tenant_id()
@@ -183,6 +203,9 @@ class Inbox(TenantAnchored):
     def __str__(self) -> str:
         return self.name
 
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(inbox_id=self.pk)
+
 
 THIS_TRANSACTION = Cast(Cast(models.Func(function="pg_current_xact_id"), models.TextField()), models.BigIntegerField())
 
@@ -199,7 +222,11 @@ class Event(TenantOwned):
     kind = models.TextField()
     subject_type = models.TextField()
     subject_id = models.BigIntegerField()
-    actor_id = models.BigIntegerField(null=True)  # no foreign key: operators live a floor above, and the audit outlives them
+    # No foreign keys: what these are lives floors above, and the audit outlives it.
+    conversation_id = models.BigIntegerField(null=True)
+    inbox_id = models.BigIntegerField(null=True)  # after the change; where it was before, `before` says
+    holder_id = models.BigIntegerField(null=True)  # of the conversation, after the change; as for the inbox
+    actor_id = models.BigIntegerField(null=True)
     cause = models.TextField(blank=True, default="")
     before = models.JSONField(encoder=DjangoJSONEncoder)
     after = models.JSONField(encoder=DjangoJSONEncoder)
@@ -211,7 +238,18 @@ class Event(TenantOwned):
         db_table = "events"
         indexes = [
             models.Index(fields=["tenant", "transaction", "id"], name="event_position"),
-            models.Index(fields=["tenant", "subject_type", "subject_id", "id"], name="event_timeline"),
+            # A conversation's own events stand in this one alone, so that none is in more than three indexes but grace's.
+            models.Index(
+                fields=["tenant", "conversation_id", "id"],
+                include=["transaction"],
+                name="event_by_conversation",
+                condition=Q(conversation_id__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant", "subject_type", "subject_id", "id"],
+                name="event_by_subject",
+                condition=~Q(subject_type="conversation"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ SETTINGS = (
     "operator_capacity",
     "cooldown_minutes",
     "resolved_conversations_days",
+    "events_kept_days",
 )
 
 

@@ -26,6 +26,7 @@ STATUS = {
     Kind.FORBIDDEN: 403,
     Kind.MISSING: 404,
     Kind.CONFLICT: 409,
+    Kind.GONE: 410,
     Kind.LIMITED: 429,
     Kind.UNAVAILABLE: 503,
     Kind.UNKNOWN_OUTCOME: 503,

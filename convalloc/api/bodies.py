@@ -4,7 +4,7 @@ A name that nobody knows is refused, not skipped: who misspells `force`, or a fi
 else. Two names are let through everywhere, because clients of the old system sign their calls with them. They grant nothing.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from rest_framework.settings import api_settings
 
 from convalloc.api.envelope import shortened
 from convalloc.api.fields import worded
+from convalloc.errors import Invalid
 
 SIGNATURES = frozenset({"operator_id", "tenant_id"})
 MOST_TOLD = 20  # unknown names in one answer
@@ -32,6 +33,24 @@ def checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     if problems or unknown:
         raise ValidationError({**unknown, **problems} if isinstance(problems, dict) else problems)
     return dict(filled.validated_data)
+
+
+def each_checked(shape: type[Serializer[Any]], rows: Iterable[Any]) -> Iterator[dict[str, Any] | Invalid]:
+    """The validated values of each row, or what is wrong with it: for a list in which a bad row shall not stop the others."""
+    one = shape()  # for all of them: to make one costs more than to use it
+    for row in rows:
+        if not isinstance(row, dict):
+            yield Invalid(fields={"body": '"body" must be an object'})
+            continue
+        problems: dict[str, Any] = _not_allowed(row, one.fields)
+        try:
+            values = dict(one.run_validation(row))
+        except ValidationError as refusal:
+            problems |= _told(one, "body", refusal.detail)
+        if problems:
+            yield Invalid(fields=problems)
+        else:
+            yield values
 
 
 def refuse_unknown(query: QueryDict, serializers: tuple[type[Serializer[Any]], ...]) -> None:

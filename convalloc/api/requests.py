@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from convalloc import security
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+WITH_PORT = re.compile(r"^(?:\[(.*)\]|([0-9.]+))(?::[0-9]{1,5})?$")  # some proxies name it: RFC 7239, section 6
 PREFIX_V6 = 64  # a household has all of it
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -30,7 +31,7 @@ def address_of(request: HttpRequest) -> str:
     told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     offered = told[-settings.TRUSTED_PROXIES] if 0 < settings.TRUSTED_PROXIES <= len(told) else request.META.get("REMOTE_ADDR", "")
     try:
-        address = ipaddress.ip_address(offered)
+        address = ipaddress.ip_address(WITH_PORT.sub(r"\1\2", offered))
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework import serializers
 
 from convalloc.api.answers import CODES, SAFE, STATUS
@@ -56,7 +56,8 @@ class ListMeta(serializers.Serializer[Any]):
 class Documented(NamedTuple):
     """What cannot be read from an operation's code.
 
-    `shows`: where its example differs from the shape's. `or_many`: one, or a list of them, as the question asks.
+    `shows`: where its example differs from the shape's. `or_many`: one, or a list of them, as the question asks. `or_body`: what else
+    a question may be.
     `bare`: an answer without the envelope, the same for all `statuses`.
     """
 
@@ -68,6 +69,7 @@ class Documented(NamedTuple):
     meta: Shape | None = None
     message: str | None = None
     body: Shape | None = None
+    or_body: Shape | None = None
     query: tuple[Shape, ...] = ()
     refuses: tuple[type[DomainError], ...] = ()
     statuses: tuple[int, ...] = (200,)
@@ -104,7 +106,7 @@ class EnvelopeSchema(AutoSchema):
 
     def _map_serializer(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> Any:
         schema = super()._map_serializer(serializer, direction, bypass_extensions)  # type: ignore[no-untyped-call]
-        return schema | {"additionalProperties": False} if direction == "request" else schema
+        return schema | {"additionalProperties": False} if direction == "request" and "oneOf" not in schema else schema
 
     def get_operation_id(self) -> str:
         basename = getattr(self.view, "basename", "") or type(self.view).__name__.lower()
@@ -121,8 +123,11 @@ class EnvelopeSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         return [*([PATH_ID] if "{id}" in self.path else []), *self.noted.query]
 
-    def get_request_serializer(self) -> Shape | None:
-        return self.noted.body
+    def get_request_serializer(self) -> Shape | PolymorphicProxySerializer | None:
+        body, other = self.noted.body, self.noted.or_body
+        if body is None or other is None:
+            return body
+        return PolymorphicProxySerializer(f"{body.__name__}Or{other.__name__}", serializers=[body, other], resource_type_field_name=None)
 
     def get_response_serializers(self) -> dict[str, OpenApiResponse]:  # type: ignore[override]  # spectacular takes it
         noted = self.noted
@@ -132,8 +137,9 @@ class EnvelopeSchema(AutoSchema):
         return answers | ({} if noted.bare else self._refusals(noted))
 
     def get_examples(self) -> list[OpenApiExample]:
-        body = self.noted.body
-        return [OpenApiExample("example", value=_example(body), request_only=True)] if body else []
+        bodies = [body for body in (self.noted.body, self.noted.or_body) if body]
+        names = ["example", "another"]
+        return [OpenApiExample(name, value=_example(body), request_only=True) for name, body in zip(names, bodies, strict=False)]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return False  # a list stands inside the envelope: never around it
@@ -159,9 +165,9 @@ class EnvelopeSchema(AutoSchema):
             return data, example
         if noted.many:
             data, example = {"type": "array", "items": data}, [example]
-        alternatives = [{"type": "array", "items": data}] if noted.or_many else []
-        if noted.nullable:
-            data = {"oneOf": [data, *alternatives, {"type": "null"}]}
+        alternatives = ([{"type": "array", "items": data}] if noted.or_many else []) + ([{"type": "null"}] if noted.nullable else [])
+        if alternatives:
+            data = {"oneOf": [data, *alternatives]}
         properties: dict[str, Any] = {"status": {"const": "success"}, "message": {"type": "string"}, "data": data}
         body: dict[str, Any] = {"status": "success"} | ({"message": noted.message} if noted.message else {}) | {"data": example}
         meta = noted.meta or (ListMeta if noted.many else None)
@@ -206,11 +212,3 @@ def _told(refusal: type[DomainError]) -> dict[str, Any]:
     template = (refusal.__doc__ or "").strip().splitlines()[0]
     errors = [{"field": "operator_id", "message": '"operator_id" is required'}] if refusal is Invalid else []
     return _refused(template.format_map(defaultdict(lambda: "…", SAMPLE_DETAILS)), refusal.code, errors)
-
-
-Endpoint = tuple[str, str, str, Any]
-
-
-def without_final_slash(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """Preprocessing hook: both spellings of a path are routes; the one without the slash is documented."""
-    return [(path.rstrip("/"), regex, method, view) for path, regex, method, view in endpoints]

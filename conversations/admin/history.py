@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Coalesce, Now, NullIf
 from django.http import HttpRequest
 from django.urls import reverse
@@ -47,15 +47,18 @@ class EventPage(Page):
         return rows.annotate(actor_name=Subquery(actor))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By subject alone, which has an index."""
+        """By subject, or by a conversation with what its grace periods lived through: these have indexes."""
         term = search_term.strip()
         if not term:
             return queryset, False
         found = re.fullmatch(r"([a-z]*)[ :#]*([1-9][0-9]{0,17})", term.lower())
         if found is None:
             return queryset.none(), False
-        types = [found[1]] if found[1] else list(PAGES)
-        return queryset.filter(subject_type__in=types, subject_id=int(found[2])), False
+        types, id_ = {found[1]} if found[1] else set(PAGES), int(found[2])
+        told_of = Q(conversation_id=id_) if "conversation" in types else Q()
+        if others := types - {"conversation"}:
+            told_of |= ~Q(subject_type="conversation") & Q(subject_type__in=sorted(others), subject_id=id_)
+        return queryset.filter(told_of), False
 
     @display(description="Subject")
     def subject(self, row: Event) -> Any:

@@ -65,6 +65,16 @@ class TenantPage(Page):
                 "fields": ("resolved_conversations_days",),
             },
         ),
+        (
+            "The event log",
+            {
+                "description": (
+                    "After how many days events are forgotten (empty: never; a week at least). A conversation's events go together, "
+                    "once it is resolved and the last of them is that old."
+                ),
+                "fields": ("events_kept_days",),
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:

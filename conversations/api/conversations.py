@@ -14,6 +14,7 @@ from convalloc.api.schema import Operation, Shape, documented
 from convalloc.errors import DomainError, Missing
 from conversations import allocation, lifecycle, queue, recalculation, standing
 from conversations.api import bodies, shapes, wire
+from conversations.api.events import TimelineEntry, TimelinePage, timeline_page
 from conversations.api.filters import chosen
 from conversations.api.pages import PageRequest, page
 from conversations.errors import (
@@ -71,6 +72,14 @@ class Conversations(TenantDoor):
     def priority(self, request: Request, pk: str) -> Response:
         """Why a conversation stands where it stands: the terms of its score, its exact place in the queue, and what is to come."""
         return success(standing.explain(int(pk), self.caller, self.caller.tenant))
+
+    @documented(TimelineEntry, many=True, meta=shapes.PageMeta, query=(TimelinePage,), refuses=(NotYourInbox, Missing))
+    @action(detail=True, methods=["get"])
+    def timeline(self, request: Request, pk: str) -> Response:
+        """What happened to a conversation, told to people: who, what, when and why; also of its grace periods. The newest last."""
+        wish = checked(TimelinePage, request.query_params)
+        entries, cursor = timeline_page(queue.find_visible(int(pk), self.caller).pk, wish)
+        return listing(entries, next_cursor=cursor, has_more=cursor is not None)
 
     @documented(shapes.Conversation, method="POST", many=True, meta=shapes.PageMeta, body=bodies.PhoneSearch)
     @documented(shapes.Conversation, method="GET", many=True, meta=shapes.PageMeta, query=(bodies.PhoneSearch,))

@@ -20,6 +20,7 @@ LEASE = (
     f"With less than {silence.SAFE_SECONDS}, a short outage of ours may take some."
 )
 RETENTION = "Days after which a customer is forgotten whose conversation is resolved; null: never by the clock."
+EVENTS_KEPT = "Days after which the event log forgets, a conversation's events together once it is resolved; null: never."
 NOON = "2026-01-05T12:00:00.000000Z"
 
 
@@ -192,6 +193,7 @@ class TenantRow(Shape):
     operator_capacity = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     cooldown_minutes = serializers.IntegerField()
     resolved_conversations_days = serializers.IntegerField(allow_null=True, help_text=RETENTION)
+    events_kept_days = serializers.IntegerField(allow_null=True, help_text=EVENTS_KEPT)
     in_words = serializers.CharField(help_text="What the weights mean.")
     ranking = Ranking()
     created_at = serializers.DateTimeField()
@@ -209,6 +211,7 @@ class TenantRow(Shape):
         "operator_capacity": None,
         "cooldown_minutes": 5,
         "resolved_conversations_days": None,
+        "events_kept_days": None,
         "in_words": (
             "A message counts like 9.6 minutes of waiting; a newcomer can overtake at most 16 hours of waiting; "
             "after 24 hours waiting longer adds nothing."

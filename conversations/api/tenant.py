@@ -52,6 +52,7 @@ class Settings(serializers.Serializer[Any]):
     operator_capacity = WholeNumber(min_value=1, max_value=10_000, required=False, allow_null=True, help_text="null: no limit.")
     cooldown_minutes = WholeNumber(min_value=0, max_value=1440, required=False, help_text="What one released comes to them last.")
     resolved_conversations_days = WholeNumber(min_value=1, max_value=3650, required=False, allow_null=True, help_text=shapes.RETENTION)
+    events_kept_days = WholeNumber(min_value=7, max_value=3650, required=False, allow_null=True, help_text=shapes.EVENTS_KEPT)
 
     example = {"priority_alpha": 0.5, "priority_beta": 0.5, "operator_capacity": 8}
 
@@ -101,6 +102,7 @@ def _spell(tenant: Tenant) -> dict[str, Any]:
         "operator_capacity",
         "cooldown_minutes",
         "resolved_conversations_days",
+        "events_kept_days",
     )
     return {
         "id": tenant.pk,

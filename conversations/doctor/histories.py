@@ -1,6 +1,6 @@
 """What the log tells of grace periods and of people's presence, against their rows: as conversations.doctor.chronicle, in stretches."""
 
-from conversations.doctor.chronicle import STRETCH
+from conversations.doctor.chronicle import FORGETFUL, STRETCH
 from conversations.doctor.invariants import Invariant
 from conversations.models import GracePeriod
 
@@ -19,7 +19,9 @@ EARLY = Invariant(
        AND NOT EXISTS (
             SELECT FROM events e
              WHERE e.tenant_id = g.tenant_id AND e.subject_type = 'graceperiod' AND e.subject_id = g.id
-               AND e.kind = 'grace.expired' AND e.actor_id IS NOT NULL)""",
+               AND e.kind = 'grace.expired' AND e.actor_id IS NOT NULL)
+       AND (NOT {FORGETFUL} OR EXISTS (
+            SELECT FROM events e WHERE e.tenant_id = g.tenant_id AND e.subject_type = 'graceperiod' AND e.subject_id = g.id))""",
     advice="Work was given away while its operator might still have come back. Read the events of both; report a bug.",
 )
 GRACE_TOLD = Invariant(
@@ -27,7 +29,7 @@ GRACE_TOLD = Invariant(
     holds="the log tells the opening of a grace period once, and once its end, which is the row's",
     of="grace periods",
     among=STRETCH.format("grace_period_assignments"),
-    offenders="""
+    offenders=f"""
     WITH told AS (
         SELECT e.subject_id, count(*) FILTER (WHERE e.kind = 'grace.opened') AS opened,
                array_agg(e.after ->> 'end_reason') FILTER (WHERE e.kind IN ('grace.expired', 'grace.cancelled')) AS ends
@@ -39,7 +41,8 @@ GRACE_TOLD = Invariant(
          WHERE g.tenant_id = %(tenant_id)s AND g.id > %(after)s AND g.id <= %(upto)s)
     SELECT coalesce(g.id, t.subject_id) AS id
       FROM stretch g FULL JOIN told t ON t.subject_id = g.id
-     WHERE g.id IS NULL OR t.opened IS DISTINCT FROM 1 OR t.ends IS DISTINCT FROM g.ends""",
+     WHERE (g.id IS NULL OR t.opened IS DISTINCT FROM 1 OR t.ends IS DISTINCT FROM g.ends)
+       AND NOT (t.subject_id IS NULL AND g.ends IS NOT NULL AND {FORGETFUL})""",
     advice="A deadline was set or ended past the product, or told twice. Read its events; report a bug.",
 )
 # Periods and events are counted from the youngest: an account may be older than the history. All of it is written under the
@@ -49,7 +52,7 @@ PRESENCE = Invariant(
     holds="the log, the history of presence and the status tell the same of everybody, change by change",
     of="operators",
     among=STRETCH.format("operators"),
-    offenders="""
+    offenders=f"""
     WITH told AS (
         SELECT subject_id AS operator_id, before ->> 'status' AS was, after ->> 'status' AS became,
                lag(after ->> 'status') OVER story AS stood, row_number() OVER (PARTITION BY subject_id ORDER BY id DESC) AS nth
@@ -69,7 +72,8 @@ PRESENCE = Invariant(
      WHERE t.nth = 1 AND s.status IS DISTINCT FROM t.became
     UNION
     SELECT l.operator_id FROM lived l LEFT JOIN told t ON t.operator_id = l.operator_id AND t.nth = l.nth
-     WHERE l.is_change AND (l.was, l.status, l.started_at) IS DISTINCT FROM (t.was, t.became, l.left_at)""",
+     WHERE l.is_change AND (l.was, l.status, l.started_at) IS DISTINCT FROM (t.was, t.became, l.left_at)
+       AND NOT (t.operator_id IS NULL AND {FORGETFUL})""",
     advice="A status was written past the product, or its event was: what is told of their hours is wrong. Read both; report a bug.",
 )
 

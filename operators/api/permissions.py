@@ -43,6 +43,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-list": ALL,  # operators: their inboxes and what they hold
     "conversation-retrieve": ALL,
     "conversation-priority": ALL,
+    "conversation-timeline": ALL,
     "conversation-search": ALL,
     "conversation-allocate": SELF,
     "conversation-claim": SELF,
@@ -54,6 +55,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "conversation-move-inbox": MANAGERS,
     "recalculation-update-priorities": ADMINS,
     "contact-erase": ADMINS,
+    "ingest-messages": ADMINS,  # a program's work: an API key that acts as an admin, and has this scope alone
     "me-retrieve": ALL,
     "api-key-list": ADMINS,
     "api-key-create": ADMINS,
@@ -86,20 +88,23 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "label-destroy": SELF,
     "label-attach": ALL,
     "label-detach": ALL,
+    "event-list": ALL,  # operators: what happens at their inboxes, to what they hold, and to themselves
 }
 
 # The scopes of API keys: a noun, to read or to write. None of these: for any key (me), or for none (what makes keys and secrets).
-READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet"}
+READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet", "timeline"}
 NOUNS = {
     "conversation": "conversations",
     "recalculation": "conversations",
     "grace-period": "conversations",
     "contact": "contacts",
+    "ingest": "messages",
     "label": "labels",
     "inbox": "inboxes",
     "operator": "operators",
     "presence": "operators",
     "tenant": "settings",
+    "event": "events",
 }
 FOR_ANY_KEY = {"me-retrieve", "signature-check"}
 

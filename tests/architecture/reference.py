@@ -1,16 +1,19 @@
-"""The README's reference, as the code has it: every table and diagram that must not rot.
+"""The README's reference, docs/events.md and docs/openapi.json, as the code has them: every table and diagram that must not rot.
 
 To write it anew: DEVELOPMENT=true .venv/bin/python manage.py shell -c "from tests.architecture import reference; reference.write()"
 """
 
 import importlib
+import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
+from drf_spectacular.renderers import OpenApiJsonRenderer2
 
 from convalloc.api.answers import CODES, STATUS
 from convalloc.api.docs import openapi
@@ -19,8 +22,10 @@ from convalloc.settings import DECLARED
 from conversations.states import TRANSITIONS
 from operators.api.permissions import MATRIX, Reach
 from operators.models import Role
+from tenants.kinds import GROUPS, KINDS, Kind
 
 BASE = Path(__file__).resolve().parents[2]
+DOCUMENT = BASE / "docs" / "openapi.json"
 APPS = sorted(app for app in settings.INSTALLED_APPS if (BASE / app).is_dir())
 REACH = {Reach.NOBODY: "–", Reach.OWN: "own", Reach.TENANT: "yes"}  # noqa: RUF001  a dash of print
 KIND = re.compile(r'"([a-z_]+\.[a-z_]+)"')
@@ -113,7 +118,51 @@ def transitions() -> str:
     )
 
 
-MADE = {made.__name__: made for made in (states, transitions, endpoints, codes, declared, commands)}
+def kinds() -> str:
+    """Every kind of event, group by group, as a table."""
+    rows = [(f"`{kind.name}`", kind.says, _causes(kind)) for kind in KINDS.values()]
+    return table(("kind", "what happened", "by"), rows)
+
+
+def _causes(kind: Kind) -> str:
+    return "; ".join([*(f"`{call}`" for name in kind.by for call in _calls()[name]), *([kind.else_by] if kind.else_by else [])])
+
+
+@cache
+def _calls() -> dict[str, list[str]]:
+    """Method and path of each operation of the role matrix."""
+    calls: dict[str, list[str]] = {}
+    for path, methods in openapi()["paths"].items():
+        for method, told in methods.items():
+            operation = re.sub(r"-by-(get|post)$", "", told["operationId"].replace("_", "-"))
+            calls.setdefault(operation, []).append(f"{method.upper()} {path.removeprefix('/api/v1')}")
+    return calls
+
+
+def _spread(value: dict[str, Any], levels: int = 1, indent: str = "") -> str:
+    """JSON with a line for each name, so many levels deep."""
+    deep = "  " + indent
+    lines = [
+        f"{deep}{json.dumps(name)}: {_spread(held, levels - 1, deep) if levels > 1 and isinstance(held, dict) else json.dumps(held)}"
+        for name, held in value.items()
+    ]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def events() -> str:
+    """docs/events.md: how the log is followed, and every kind with its schema and an example."""
+    parts = [(BASE / "docs" / "events.md").read_text().partition("<!-- kinds -->")[0] + "<!-- kinds -->"]
+    for group, of_it in GROUPS.items():
+        parts.append(f"## {group}")
+        for kind in of_it:
+            seen_by = " Admins alone see it." if kind.for_admins else ""
+            parts.append(f"### `{kind.name}`\n\n{kind.says}{seen_by} By {_causes(kind)}.")
+            parts.append(f"```json\n{_spread(kind.example())}\n```")
+            parts.append(f"<details><summary>JSON Schema</summary>\n\n```json\n{_spread(kind.schema(), 2)}\n```\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+MADE = {made.__name__: made for made in (states, transitions, endpoints, codes, declared, commands, kinds)}
 
 
 def current() -> str:
@@ -126,6 +175,14 @@ def current() -> str:
     return text
 
 
+def document() -> str:
+    """The OpenAPI document as the repository keeps it, so that a change of the API is read in the change that makes it."""
+    served = json.loads(OpenApiJsonRenderer2().render(openapi(), renderer_context={}))
+    return json.dumps(served, indent=1, ensure_ascii=False) + "\n"
+
+
 def write() -> None:
-    """Bring the README up to date."""
+    """Bring the README, the reference of events and the OpenAPI document up to date."""
     (BASE / "README.md").write_text(current())
+    (BASE / "docs" / "events.md").write_text(events())
+    DOCUMENT.write_text(document())

@@ -22,10 +22,8 @@ def test_a_part_is_current(name: str) -> None:
     assert part == reference.MADE[name](), f"Write it anew: {reference.__doc__}"
 
 
-def test_names_every_kind_of_event_and_no_other() -> None:
-    (section,) = re.findall(r"^### Events$(.*?)^##", README, re.MULTILINE | re.DOTALL)
-
-    assert set(re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE)) == reference.event_kinds()
+def test_the_reference_of_events_is_current() -> None:
+    assert (reference.BASE / "docs" / "events.md").read_text() == reference.events(), f"Write it anew: {reference.__doc__}"
 
 
 def test_names_the_limits_that_the_code_has() -> None:

@@ -13,7 +13,7 @@ from tests.benchmarks.ground import Ground
 from tests.benchmarks.size import Size
 from tests.production import BASE
 
-NAMES = ("allocate", "pick", "wear", "list", "expire", "heartbeat", "filters", "memory")
+NAMES = ("allocate", "pick", "wear", "list", "expire", "heartbeat", "ingest", "filters", "memory")
 FULL = "full"
 
 

@@ -142,7 +142,7 @@ def room(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
 def message(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
     """The pick as the product sends it, without its Python: by the names of statements that the session has planned."""
     sent = _sent(operator_id)
-    cursor = _cursor(url)
+    cursor = cursor_on(url)
     for statement in (presence.LOCK, allocation.HAND_OUT):
         cursor.execute(statement.prepare)
     return _picking(cursor, sent)
@@ -152,7 +152,7 @@ def planned_anew(url: str, operator_id: int, queued: int) -> Callable[[], bool]:
     """The same in full, as it travels behind a pooler."""
     sent = _sent(operator_id)
     text = f"SAVEPOINT hand_out; {presence.LOCK.text}; {allocation.HAND_OUT.text}"
-    return _picking(_cursor(url), sent._replace(sql=text))
+    return _picking(cursor_on(url), sent._replace(sql=text))
 
 
 def _picking(cursor: Cursor[Any], sent: Sent) -> Callable[[], bool]:
@@ -172,7 +172,7 @@ def _picking(cursor: Cursor[Any], sent: Sent) -> Callable[[], bool]:
 
 def bare_update(url: str, operator_id: int, queued: int, *, prepare: bool = False) -> Callable[[], bool]:
     """One row of the same table by its key, another one each time."""
-    cursor, dice = _cursor(url), random.Random(operator_id)
+    cursor, dice = cursor_on(url), random.Random(operator_id)
     text = BARE.text
     if prepare:
         cursor.execute(BARE.prepare)
@@ -195,7 +195,7 @@ def prepared_update(url: str, operator_id: int, queued: int) -> Callable[[], boo
     return bare_update(url, operator_id, queued, prepare=True)
 
 
-def _cursor(url: str) -> Cursor[Any]:
+def cursor_on(url: str) -> Cursor[Any]:
     """Parameters in the text, as Django sends them."""
     return ClientCursor(psycopg.connect(url, autocommit=True))
 

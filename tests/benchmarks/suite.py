@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import crowd, in_expiry, in_lists, in_sql, over_http
+from tests.benchmarks import crowd, in_expiry, in_ingest, in_lists, in_sql, over_http
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.report import Report, facts
 from tests.benchmarks.size import Size
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Ground, str, Size, Report], None]] = {
     "list": over_http.lists,
     "expire": in_expiry.expire,
     "heartbeat": over_http.heartbeats,
+    "ingest": in_ingest.receive,
     "filters": in_lists.filters,
     "memory": over_http.memory,
 }

@@ -28,6 +28,7 @@ SETTINGS = {
     "operator_capacity": "",
     "cooldown_minutes": "5",
     "resolved_conversations_days": "",
+    "events_kept_days": "",
 }
 
 
@@ -213,8 +214,8 @@ def test_new_weights_count_up_and_the_next_tick_ranks_the_queue_anew(cast: Cast,
     tenant = _tenant(cast)
     assert (tenant.priority_alpha, tenant.weights_version, tenant.ranked_version) == (Decimal("0.9"), 2, 1)
     (event,) = told(cast, "tenant.settings_changed")
-    assert event.before == {"priority_alpha": "0.4000", "grace_period_minutes": 15}
-    assert event.after == {"priority_alpha": "0.9", "grace_period_minutes": 30}
+    assert event.before == {"priority_alpha": 0.4, "grace_period_minutes": 15}
+    assert event.after == {"priority_alpha": 0.9, "grace_period_minutes": 30}
     assert event.actor_id == cast.ada.pk
     recalculation.recalculate(cast.tenant.pk)
     assert _tenant(cast).ranked_version == 2
@@ -242,6 +243,7 @@ def test_a_change_that_no_rank_rests_on_ranks_nothing_anew(cast: Cast, browse: A
         {"grace_period_minutes": "0"},
         {"lease_seconds": "29"},
         {"resolved_conversations_days": "0"},
+        {"events_kept_days": "6"},
         {"waiting_clock": "lunch"},
         {"name": ""},
     ],

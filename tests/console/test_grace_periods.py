@@ -86,3 +86,17 @@ def test_one_that_has_ended_is_told_and_leaves_the_others_done(
 
     assert said(response).startswith("1 ")
     assert f"; #{kept[0].pk}: " in said(response)
+
+
+def test_one_that_would_last_too_long_is_told_and_leaves_the_others_done(cast: Cast, kept: list[GracePeriod], browse: Any) -> None:
+    far, near = kept
+    with isolation.act_as(cast.tenant.pk):
+        GracePeriod.objects.filter(pk=far.pk).update(expires_at=far.expires_at + timedelta(days=91))
+
+    response = do(browse(cast.mia), "extend", kept, minutes=2 * 1440)
+
+    assert said(response).startswith("1 extended by")
+    assert f"; #{far.pk}: " in said(response)
+    assert "92 days" in said(response)
+    with isolation.act_as(cast.tenant.pk):
+        assert GracePeriod.objects.get(pk=near.pk).expires_at - near.expires_at == timedelta(days=2)

@@ -41,6 +41,7 @@ ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
     Route("conversation-retrieve", "GET", "/conversations/{conversation}"),
     Route("conversation-priority", "GET", "/conversations/{conversation}/priority"),
+    Route("conversation-timeline", "GET", "/conversations/{conversation}/timeline"),
     Route("conversation-search", "GET", "/conversations/search", extra={"phone_number": "%2B19870000000"}),
     Route("conversation-search", "POST", "/conversations/search", extra={"phone_number": "+19870000000"}),
     Route("conversation-allocate", "POST", "/conversations/allocate", body={"operator_id": OPERATOR}),
@@ -53,6 +54,19 @@ ROUTES = [
     Route("conversation-move-inbox", "POST", "/conversations/move-inbox", body={"conversation_id": CONVERSATION, "inbox_id": INBOX}),
     Route("recalculation-update-priorities", "POST", "/conversations/update-priorities"),
     Route("contact-erase", "POST", "/contacts/erase", extra={"phone_number": "+19870000000"}),
+    Route(
+        "ingest-messages",
+        "POST",
+        "/ingest/messages",
+        body={"inbox": INBOX},
+        extra={
+            "message_id": "SM1",
+            "external_conversation_id": "whatsapp-1",
+            "customer_phone_number": "+19870000001",
+            "direction": "inbound",
+            "sent_at": "2025-01-05T12:00:00Z",
+        },
+    ),
     Route("me-retrieve", "GET", "/me"),
     Route("session-running", "GET", "/operators/{operator}/sessions"),
     Route("session-end", "DELETE", "/operators/{operator}/sessions/{session}"),
@@ -97,8 +111,9 @@ ROUTES = [
     Route("label-destroy", "DELETE", "/labels/{label}"),
     Route("label-attach", "POST", "/labels/attach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
     Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
+    Route("event-list", "GET", "/events", query={"conversation_id": CONVERSATION}),
 ]
-MAKES_A_ROW = {"label-create", "api-key-create", "signing-secret-create"}
+MAKES_A_ROW = {"ingest-messages", "label-create", "api-key-create", "signing-secret-create"}
 OPEN_TO_POST = {"auth-token": "/auth/token", "auth-refresh": "/auth/refresh", "auth-logout": "/auth/logout"}
 OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
 

@@ -65,6 +65,9 @@ SETTINGS: list[tuple[str, Any]] = [
     ("resolved_conversations_days", 1),
     ("resolved_conversations_days", 3650),
     ("resolved_conversations_days", None),
+    ("events_kept_days", 7),
+    ("events_kept_days", 3650),
+    ("events_kept_days", None),
 ]
 
 
@@ -87,7 +90,7 @@ def test_a_change_is_one_event_and_repeating_it_none(cast: Cast, api: type[Api])
 
     (found,) = events
     assert (found["kind"], found["actor_id"]) == ("tenant.settings_changed", cast.ada.pk)
-    assert found["after"] == {"priority_alpha": "0.5000", "cooldown_minutes": 7}
+    assert found["after"] == {"priority_alpha": 0.5, "cooldown_minutes": 7}
 
 
 NO_WEIGHT: list[Any] = [
@@ -117,6 +120,7 @@ REFUSED: list[tuple[str, list[Any]]] = [
     ("operator_capacity", [*NO_WHOLE, 0, 10_001]),
     ("cooldown_minutes", [*NO_WHOLE, None, 1441]),
     ("resolved_conversations_days", [*NO_WHOLE, 0, 3651]),
+    ("events_kept_days", [*NO_WHOLE, 0, 6, 3651]),
     ("waiting_clock", [None, "", "created_at", 5, [], {}]),
     ("name", [None, "", " ", "a\0b", [], {}, True, "x" * 201]),
 ]

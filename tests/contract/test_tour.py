@@ -1,32 +1,25 @@
 """The README's tour, as a newcomer takes it: its curl lines, in order, against a live server with the demo data."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from convalloc.embedded.process import free_port, launch, stop, tail, tie
-from convalloc.embedded.quickstart import GENTLY_API, ready
 from conversations import demo
+from tests.newcomer import newcomers_server
 
 BASE = Path(__file__).resolve().parents[2]
 README = (BASE / "README.md").read_text()
 SIGNED_IN = re.compile(r'^(\w+)="Authorization: Bearer \$\(token (\w+)\)"$', re.MULTILINE)
 CUT = re.compile(r"\| sed '(.*)'$", re.MULTILINE)
 STEP = re.compile(r"```sh\n(curl .*?)```\n\nIt answers (\d{3}):\n\n```json\n(.*?)```", re.DOTALL)
-START_SECONDS = 60
 
 
 class Step(NamedTuple):
@@ -42,38 +35,9 @@ STEPS = [Step(command, int(status), json.loads(shown)) for command, status, show
 
 @pytest.fixture
 def server(django_db_setup: None, tmp_path: Path) -> Iterator[str]:
-    """A server of its own on an empty database of its own, with the demo seeded: what `make run` gives a newcomer."""
-    name = f"tour_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-    make_database(name)
-    env = os.environ | {setting: f"{os.environ[setting].rsplit('/', 1)[0]}/{name}" for setting in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-    for command in ("migrate", "seed_demo"):
-        subprocess.run([sys.executable, "manage.py", command], cwd=BASE, env=env, check=True, capture_output=True)
-    port, log = free_port(), tmp_path / "api.log"
-    granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    child = launch([*tie("TERM"), *granian, "convalloc.wsgi:application"], log=log, env=env, cwd=BASE)
-    deadline = time.monotonic() + START_SECONDS
-    try:
-        while ready(port):
-            assert child.poll() is None, tail(log)
-            assert time.monotonic() < deadline, tail(log)
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/api/v1"
-    finally:
-        stop(child, GENTLY_API)
-        drop_database(name)
-
-
-def make_database(name: str) -> None:
-    """An empty database, instead of whatever had the name."""
-    drop_database(name)
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def drop_database(name: str) -> None:
-    """Gone, also when somebody is still connected."""
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    """What `make run` gives a newcomer."""
+    with newcomers_server(tmp_path) as api:
+        yield api
 
 
 def headers(api: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ WRONG: list[Any] = [
     {},
     {"a": 1},
 ]
-OURS = re.compile(r'"(?P<field>\w+)" (?:is|must|or) [^.]+')
+OURS = re.compile(r'"(?P<field>\w+)" (?:is|must|or) (?:[^.]|\.(?=\w))+')
 PLACE = re.compile(r"\.[0-9]+$")
 SENTENCES = re.compile(
     r"is not valid|Ensure|valid (?:integer|choice|string|boolean|value)|[Tt]his (?:field|value)|Enter|Null characters|Surrogate"

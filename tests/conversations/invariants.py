@@ -5,13 +5,16 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
 from convalloc import clock
 from conversations.doctor import examination
 from conversations.doctor.findings import Verdict
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
 from conversations.states import TRANSITIONS, State
 from operators.models import OperatorStatus, PresencePeriod, Status
-from tenants import isolation
+from tenants import eventlog, isolation
+from tenants.kinds import KINDS
 from tenants.models import Event
 from tests.conftest import Cast
 
@@ -27,7 +30,23 @@ def assert_all(cast: Cast) -> None:
         assert_the_history_of_presence_has_no_gap_and_ends_in_what_is()
         for row in Conversation.objects.all():
             assert_the_log_is_the_row(row)
+        assert_every_event_is_what_its_kind_promises()
     assert_the_doctor_agrees(cast)
+
+
+def assert_every_event_is_what_its_kind_promises() -> None:
+    """By the schemas of the catalogue; of each form one."""
+    forms = {(event.kind, *sorted(event.before), "then", *sorted(event.after)): event for event in Event.objects.all()}
+    problems = [f"{event}: {problem}" for event in forms.values() for problem in misfits(eventlog.as_told(event))]
+    assert problems == []
+
+
+def misfits(event: dict[str, Any]) -> list[str]:
+    """Where an event is not what its kind's schema says, with nothing besides."""
+    schema = KINDS[event["kind"]].schema()
+    for part in (schema, *(schema["properties"][name] for name in ("before", "after", "subject"))):
+        part["additionalProperties"] = False
+    return [problem.message for problem in Draft202012Validator(schema).iter_errors(event)]
 
 
 def assert_the_doctor_agrees(cast: Cast) -> None:
@@ -88,7 +107,7 @@ def without_retired_labels(events: list[Event]) -> list[Event]:
 def assert_the_log_is_the_row(row: Conversation) -> None:
     """The fold of the events is the row; versions have no gap; each change of state is one of the table's moves."""
     events = without_retired_labels(timeline(row))
-    folded: dict[str, Any] = {"assigned_operator_id": None, "resolved_at": None, "label_ids": []}
+    folded: dict[str, Any] = {"assigned_operator_id": None, "resolved_at": None, "waiting_since": None, "episode": 1, "label_ids": []}
     for number, event in enumerate(events, start=1):
         assert {name: folded.get(name) for name in event.before} == event.before, f"{event} does not begin where the last one ended"
         if number > 1 and event.kind in {kind for kind, _, _ in LEGAL}:

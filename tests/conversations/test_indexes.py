@@ -8,16 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
+from django.contrib import admin
 from django.db import connection
+from django.test import RequestFactory
 
 from convalloc import clock
-from conversations import allocation, erasure, expiry, grace, lifecycle, queue, statistics
+from conversations import allocation, erasure, expiry, grace, ingest, lifecycle, queue, statistics
 from conversations.admin.conversations import ConversationPage
-from conversations.admin.history import AssignmentPage
+from conversations.admin.history import AssignmentPage, EventPage
+from conversations.ingest import Message
 from conversations.models import Assignment, Conversation, GracePeriod
 from operators import sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
 from tenants import eventlog, isolation
+from tenants.models import Event
 from tests.conftest import Api, Cast
 from tests.conversations.test_plans import executed, indexes, nodes
 from tests.conversations.test_walk_plans import Crowd, crowd  # noqa: F401  a fixture
@@ -34,8 +38,14 @@ HISTORY = """
     INSERT INTO grace_period_assignments (tenant_id, assignment_id, conversation_id, operator_id, reason, opened_at, expires_at)
     SELECT tenant_id, id, conversation_id, operator_id, 'offline', now(), now() + id * interval '1 minute'
       FROM assignments WHERE ended_at IS NULL;
+    INSERT INTO events (tenant_id, kind, subject_type, subject_id, conversation_id, cause, before, after, request_id)
+    SELECT tenant_id, 'conversation.allocated', 'conversation', conversation_id, conversation_id, '', '{}', '{}', '' FROM assignments;
     INSERT INTO events (tenant_id, kind, subject_type, subject_id, cause, before, after, request_id)
-    SELECT tenant_id, 'conversation.allocated', 'conversation', conversation_id, '', '{}', '{}', '' FROM assignments
+    SELECT tenant_id, 'operator.status_changed', 'operator', n, '', '{}', '{}', ''
+      FROM operators, generate_series(1, 5000) n WHERE id = %(olga)s;
+    INSERT INTO received_messages (tenant_id, provider, message_id, conversation_id, direction, sent_at, episode)
+    SELECT tenant_id, 'default', id || ' ' || n, id, CASE WHEN mod(n, 2) = 0 THEN 'inbound' ELSE 'outbound' END, now(), 1
+      FROM conversations, generate_series(1, 3) n
 """
 # Otto has come and gone every ten minutes for months.
 PRESENCE = """
@@ -94,6 +104,19 @@ def due_to_be_forgotten(cast: Cast) -> list[int]:
     return list(due.values_list("pk", flat=True)[:500])
 
 
+def told_of(cast: Cast, row: Conversation) -> list[ingest.Outcome]:
+    """A message of a conversation that has some."""
+    number, sent_at = row.customer_phone_number, clock.now()
+    return ingest.receive(cast.tenant, [Message("new", row.external_conversation_id, row.inbox_id, number, "inbound", sent_at)])
+
+
+def told_in_the_console(term: str) -> list[Event]:
+    """What the console's audit finds."""
+    page = EventPage(Event, admin.site)
+    found, _ = page.get_search_results(RequestFactory().get("/"), Event.objects.order_by(*page.ordering), term)
+    return list(found[:50])
+
+
 NEEDED_BY: dict[str, Act] = {
     "conversation_by_rank": lambda cast, row: allocation.allocate_next(cast.olga.pk, cast.tenant),
     "conversation_by_waiting": lambda cast, row: queue.flag_saturated(cast.tenant, 100),
@@ -107,9 +130,9 @@ NEEDED_BY: dict[str, Act] = {
     "assignment_by_conversation": lambda cast, row: list(
         Assignment.objects.filter(conversation_id=row.pk).order_by(AssignmentPage.ordering[0])
     ),
+    "message_by_conversation": lambda cast, row: told_of(cast, row),
     "grace_due": lambda cast, row: list(expiry.expire_all_of(cast.tenant.pk, 100)),
     "resolved_and_not_erased": lambda cast, row: due_to_be_forgotten(cast),
-    "grace_by_conversation": lambda cast, row: list(GracePeriod.objects.filter(conversation_id__in=[row.pk])),  # as erase_words asks
     "grace_by_operator": lambda cast, row: grace.cancel_for(cast.otto.pk),
     "presence_by_operator": lambda cast, row: timesheet.of(cast.otto.pk, timesheet.window(None, None, clock.now()), 20),
     "session_by_operator": lambda cast, row: sessions.end_all(cast.otto.pk, Session.EndReason.PASSWORD_CHANGED),
@@ -118,7 +141,8 @@ NEEDED_BY: dict[str, Act] = {
     "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),
     "seen_message_by_time": lambda cast, row: signatures.sweep(100),
     "event_position": lambda cast, row: eventlog.read(),
-    "event_timeline": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
+    "event_by_conversation": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
+    "event_by_subject": lambda cast, row: told_in_the_console("operator 7"),
 }
 # Read by narrow functions, as the owner: whose an id is, before anybody knows the tenant.
 LOOKED_AT_BY = {

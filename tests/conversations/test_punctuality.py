@@ -76,6 +76,7 @@ def test_rankings_go_to_their_own_queue_and_what_the_beat_rings_for_to_the_other
         "rank_anew": RANKING,
         "keep_ranks": RANKING,
         "erase_old": RANKING,
+        "forget_events": RANKING,
         "expire_grace_periods": DEADLINES,
         "declare_lost": DEADLINES,
     }

@@ -9,10 +9,10 @@ from convalloc import clock
 from conversations import standing
 from conversations.models import Conversation
 from tests.conftest import Cast
-from tests.conversations.test_queue import A_THIRD_OF_A_THOUSAND, Recipe, expected, filled, recipes
+from tests.conversations.test_queue import ORDERED, Recipe, expected, filled, recipes
 
 
-@A_THIRD_OF_A_THOUSAND
+@ORDERED
 @given(recipe=recipes(), flagged_days_ago=st.sampled_from([0, 2, 365]))
 def test_the_place_is_the_number_of_those_who_come_before(cast: Cast, recipe: Recipe, flagged_days_ago: int) -> None:
     at = clock.now()

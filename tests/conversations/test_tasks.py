@@ -155,7 +155,7 @@ def test_the_beat_table_names_every_task_but_the_one_that_a_change_of_weights_se
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} == ours - {"conversations.tasks.rank_anew"}
 
 
-WITHOUT_A_DEADLINE = {"operators.tasks.sweep", "conversations.tasks.erase_old"}
+WITHOUT_A_DEADLINE = {"operators.tasks.sweep", "conversations.tasks.erase_old", "conversations.tasks.forget_events"}
 
 
 def test_every_tick_comes_within_a_minute_and_none_expires_by_a_clock_that_is_not_the_databases() -> None:
@@ -176,7 +176,7 @@ def test_a_task_that_the_api_sends_goes_to_the_broker_of_the_settings() -> None:
     assert done.stdout.strip() == os.environ["REDIS_URL"]
 
 
-@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods", "keep_ranks", "erase_old"])
+@pytest.mark.parametrize("task", ["declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "forget_events"])
 def test_a_task_answers_with_counts(db: None, task: str) -> None:
     counts = getattr(tasks, task)()
 

@@ -250,8 +250,8 @@ def test_ten_thousand_conversations_take_a_few_statements_within_the_limits_of_t
             [row.pk],
         )
         cursor.execute(
-            "INSERT INTO events (tenant_id, kind, subject_type, subject_id, cause, before, after, request_id)"
-            " SELECT e.tenant_id, e.kind, e.subject_type, c.id, '', e.before, e.after, ''"
+            "INSERT INTO events (tenant_id, kind, subject_type, subject_id, conversation_id, cause, before, after, request_id)"
+            " SELECT e.tenant_id, e.kind, e.subject_type, c.id, c.id, '', e.before, e.after, ''"
             " FROM events e, conversations c WHERE e.subject_type = 'conversation' AND c.id <> %s",
             [row.pk],
         )

@@ -21,8 +21,8 @@ OLGAS = "(SELECT id FROM conversations WHERE assigned_operator_id = {olga})"
 HISTORY = "UPDATE presence_periods SET status = '{status}' WHERE ended_at IS NULL AND operator_id = {who}"
 WAITING = "(SELECT id FROM conversations WHERE state = 'QUEUED')"
 EVENT = (
-    "INSERT INTO events (tenant_id, kind, subject_type, subject_id, cause, before, after, request_id)"
-    " SELECT tenant_id, '{kind}', 'conversation', id, '', '{before}', '{after}', '' FROM conversations WHERE state = '{state}'"
+    "INSERT INTO events (tenant_id, kind, subject_type, subject_id, conversation_id, cause, before, after, request_id)"
+    " SELECT tenant_id, '{kind}', 'conversation', id, id, '', '{before}', '{after}', '' FROM conversations WHERE state = '{state}'"
 )
 
 
@@ -115,7 +115,18 @@ TO_LOOK_AT = {
         "DELETE FROM events WHERE subject_type = 'conversation' AND subject_id = " + WAITING, {"versions"}
     ),
     "a log without a conversation": Break("UPDATE events SET subject_id = 999999999 WHERE subject_id = " + WAITING, {"versions"}),
-    "a column that the log does not tell": Break("UPDATE conversations SET message_count = 7 WHERE id = " + WAITING, {"fold", "ranks"}),
+    "a column that the log does not tell": Break(
+        "UPDATE conversations SET message_count = 7 WHERE id = " + WAITING, {"fold", "ranks", "messages"}
+    ),
+    "a message that nobody counted": Break(
+        "INSERT INTO received_messages (tenant_id, provider, message_id, conversation_id, direction, sent_at, episode)"
+        " SELECT tenant_id, 'default', 'lost', id, 'inbound', last_message_at, 1 FROM conversations WHERE state = 'QUEUED'",
+        {"messages"},
+    ),
+    "a time of the last message that is no message's": Break(
+        "UPDATE conversations SET last_message_at = last_message_at + interval '1 second' WHERE id = " + WAITING,
+        {"fold", "ranks", "messages"},
+    ),
     "a holder that the log does not tell": Break(
         "UPDATE events SET after = after - 'assigned_operator_id', before = before - 'assigned_operator_id'"
         " WHERE kind = 'conversation.claimed'",

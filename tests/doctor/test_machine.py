@@ -25,7 +25,7 @@ from tests.doctor.conftest import installed, limits_in_order
 from tests.servers import as_role, superuser
 
 ROLES = settings.BASE_DIR / "convalloc" / "embedded" / "roles.sql"
-TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "sweep")
+TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "forget_events", "sweep")
 
 
 def examined() -> dict[str, Finding]:

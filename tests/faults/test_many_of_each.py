@@ -45,6 +45,7 @@ def send_everything(stack: Stack, cast: Cast) -> None:
         "expire_grace_periods": [],
         "keep_ranks": [],
         "erase_old": [],
+        "forget_events": [],
         "rank_anew": [cast.tenant.pk],
     }
     named = {f"conversations.tasks.{name}": values for name, values in tasks.items()} | {"operators.tasks.sweep": []}

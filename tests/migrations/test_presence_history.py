@@ -27,8 +27,8 @@ def history(environment: dict[str, str], tenant: int) -> list[tuple[Any, ...]]:
 
 
 def test_the_history_begins_with_what_everybody_is_now(empty_database: dict[str, str]) -> None:
-    manage(empty_database, "migrate", "--verbosity", "0")
-    manage(empty_database, "migrate", "operators", "0004", "--verbosity", "0")
+    for app in (("tenants",), ("operators", "0004")):
+        manage(empty_database, "migrate", *app, "--verbosity", "0")
     with psycopg.connect(empty_database["DATABASE_OWNER_URL"], autocommit=True) as owner:
         for tenant in (7, 8):
             owner.execute(f"BEGIN; {ROWS.format(tenant=tenant)}; COMMIT".encode())

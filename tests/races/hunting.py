@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 from django.db import connection
 
-from conversations import expiry, recalculation, silence
+from convalloc import clock
+from conversations import expiry, ingest, recalculation, silence
+from conversations.ingest import Message
 from conversations.models import Conversation, GracePeriod
 from conversations.states import State
 from operators.api.permissions import MATRIX, Reach
@@ -63,6 +66,11 @@ VARIED: dict[str, Words] = {
     "conversation-reassign": force,
     "operator-change-capacity": lambda luck: {"own_limit": luck.choice([None, 3, 10])},
     "label-create": lambda luck: {"name": f"word {luck.randrange(WORDS)}"},
+    "ingest-messages": lambda luck: {
+        "message_id": f"SM{luck.randrange(10_000)}",
+        "external_conversation_id": f"whatsapp-{luck.randrange(WORDS)}",
+        "direction": luck.choice(["inbound", "outbound"]),
+    },
     "label-update": lambda luck: {"name": f"word {luck.randrange(WORDS)}"},
     "tenant-change": lambda luck: luck.choice(
         [
@@ -71,6 +79,7 @@ VARIED: dict[str, Words] = {
             {"cooldown_minutes": luck.randint(0, 9)},
             {"lease_seconds": luck.choice([None, 30, 60])},
             {"resolved_conversations_days": luck.choice([None, 1, 30])},
+            {"events_kept_days": luck.choice([None, 7, 30])},
         ]
     ),
 }
@@ -190,11 +199,14 @@ class Hunt:
                 GracePeriod.objects.filter(pk=period.pk).update(**earlier)
 
     def customers_write(self) -> None:
-        """Nothing comes back from RESOLVED yet: a new conversation takes the place."""
+        """Who was done with writes once more: their conversation comes back."""
         with isolation.act_as(self.cast.tenant.pk):
-            done = list(Conversation.objects.filter(pk__in=self.rows, state=State.RESOLVED).values_list("pk", flat=True))
-        for row in done:
-            self.rows[self.rows.index(row)] = self.cast.conversation().pk
+            done = Conversation.objects.filter(pk__in=self.rows, state=State.RESOLVED)
+            told = [
+                Message(uuid.uuid4().hex, row.external_conversation_id, row.inbox_id, row.customer_phone_number, "inbound", clock.now())
+                for row in done
+            ]
+            ingest.receive(self.cast.tenant, told)
 
     def everybody_signs_in(self) -> None:
         """Once more; what they did not sign out of goes on."""

@@ -7,13 +7,14 @@ import pytest
 from django.db.models import Q
 
 from conversations import allocation, erasure, lifecycle, queue
+from conversations.contacts import Contact
 from conversations.lifecycle import Override
 from conversations.models import Conversation
 from tenants import isolation
 from tests.conftest import Cast, assemble
 from tests.conversations import invariants
 from tests.conversations.test_erasure import NUMBER, keeps, resolved
-from tests.races.crowd import Call, acting, neighbour
+from tests.races.crowd import Call, acting, neighbour, until_waiting
 from tests.races.interleavings import Acts
 from tests.races.test_interleavings import End, Order, Scene, Spec, does_nothing, every_order, otto_holds
 
@@ -89,8 +90,40 @@ def test_the_clock_passes_over_what_somebody_holds_and_takes_it_the_next_time(co
         first = Call(erasure.erase_old).done()
     second = erasure.erase_old()
 
-    assert (first.conversations, second.conversations) == (1, 1)
+    assert (first.conversations, first.left) == (second.conversations, 1) == (1, 1)
+    assert second.left == 0
     assert cast.again(free).version == cast.again(held).version
+
+
+def test_a_round_full_of_what_somebody_holds_keeps_nothing_else_waiting(committed: None) -> None:
+    cast = assemble()
+    held, free = [resolved(cast, 40 - n) for n in range(2)], [resolved(cast, 31) for _ in range(3)]
+    keeps(cast, 30)
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute("SELECT FROM conversations WHERE id = ANY (%s) FOR NO KEY UPDATE", [[row.pk for row in held]])
+        first = Call(lambda: erasure.erase_old(limit=2)).done()
+    second = erasure.erase_old(limit=2)
+
+    assert [(counts.conversations, counts.left) for counts in (first, second)] == [(len(free), len(held)), (len(held), 0)]
+
+
+def test_a_label_that_is_being_added_under_the_new_name_is_waited_for(committed: None) -> None:
+    cast = assemble()
+    stand_in = Contact.of(cast.tenant.pk, NUMBER).stand_in
+    label = cast.label(name=f"VIP {NUMBER}")
+
+    with neighbour(cast.tenant.pk) as session:
+        session.execute(
+            "INSERT INTO labels (tenant_id, inbox_id, name, color, created_by_id) VALUES (%s, %s, %s, '#000000', %s)",
+            [cast.tenant.pk, cast.support.pk, f"VIP {stand_in}", cast.mia.pk],
+        )
+        call = Call(lambda: erasure.erase_contact(cast.tenant.pk, NUMBER))
+        until_waiting(call)
+        session.commit()
+
+    assert call.done()[1].texts == 1
+    assert cast.again(label).name == f"VIP {stand_in} ({label.pk})"
 
 
 def test_what_was_reopened_while_the_clock_waited_is_kept(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from convalloc.api.docs import openapi
+from conversations.deliveries import IncomingMessage
 from operators import sessions, staff
 from operators.models import Operator
 from tenants import isolation
@@ -70,6 +71,8 @@ WORKING = [
     Call("GET", "/conversations", lambda cast: (held(cast) and cast.olga, "/conversations", None)),
     Call("GET", "/conversations/{id}", lambda cast: (cast.olga, f"/conversations/{held(cast).pk}", None)),
     Call("GET", "/conversations/{id}/priority", lambda cast: (cast.olga, f"/conversations/{cast.conversation().pk}/priority", None)),
+    Call("GET", "/conversations/{id}/timeline", lambda cast: (cast.olga, f"/conversations/{held(cast).pk}/timeline", None)),
+    Call("GET", "/events", lambda cast: (held(cast) and cast.ada, "/events", None)),
     Call(
         "GET",
         "/conversations/search",
@@ -134,6 +137,11 @@ WORKING = [
     Call("POST", "/auth/token", lambda cast: (None, "/auth/token", {"email": keyed(cast).email, "password": PASSWORD})),
     Call("POST", "/auth/refresh", lambda cast: (None, "/auth/refresh", {"refresh_token": going_on(cast)})),
     Call("POST", "/auth/logout", lambda cast: (None, "/auth/logout", {"refresh_token": going_on(cast)})),
+    Call(
+        "POST",
+        "/ingest/messages",
+        lambda cast: (cast.ada, "/ingest/messages", IncomingMessage.example | {"inbox": cast.support.phone_number}),
+    ),
     Call("GET", "/me", lambda cast: (cast.olga, "/me", None)),
     Call("GET", "/api-keys", lambda cast: (api_key(cast) and cast.ada, "/api-keys", None)),
     Call("POST", "/api-keys", lambda cast: (cast.ada, "/api-keys", {"name": "CRM", "operator_id": cast.mia.pk, "scopes": ["labels:read"]})),
@@ -189,6 +197,7 @@ WORKING = [
 ]
 COMMITS_BY_ITSELF = {("POST", "/conversations/update-priorities")}  # tested below, on committed rows
 NOBODY_ID = 2**62
+NAMES_A_ROW = {f"{kind}_id" for kind in ("api_key", "conversation", "inbox", "label", "operator")} | {"inbox"}
 WITH_BODY = [call for call in WORKING if "requestBody" in operation(call.method, call.template)]
 
 
@@ -297,9 +306,9 @@ def test_a_broken_body_is_refused_in_the_promised_shape(call: Call, cast: Cast, 
 @pytest.mark.parametrize("call", [call for call in WORKING if "404" in operation(call.method, call.template)["responses"]], ids=name)
 def test_what_does_not_exist_is_refused_in_the_promised_shape(call: Call, cast: Cast, api: type[Api]) -> None:
     _, path, body = call.prepare(cast)
-    missing = {field: NOBODY_ID if field.endswith("_id") else value for field, value in (body or {}).items()} or None
+    missing = {field: NOBODY_ID if field in NAMES_A_ROW else value for field, value in (body or {}).items()} or None
     path = "/".join(str(NOBODY_ID) if part.isdigit() else part for part in path.split("/"))
-    asks = f"?inbox_id={NOBODY_ID}" if body is None and "{id}" not in call.template else ""
+    asks = f"?{'conversation' if path == '/events' else 'inbox'}_id={NOBODY_ID}" if body is None and "{id}" not in call.template else ""
 
     answer = api(cast.ada).call(call.method, path + asks, missing)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from joserfc import jws
+from joserfc import jwe, jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.registry import HeaderParameter
 
@@ -83,11 +83,25 @@ def _own_key_in_header(mint: Mint) -> str:
     return mint.sign(key, header={"jwk": key.as_dict(private=False)})
 
 
+def _nested(mint: Mint) -> str:
+    """A token of ours, signed once more as the content of another."""
+    head = {"alg": "EdDSA", "typ": "at+jwt", "cty": "JWT", "kid": mint.kid}
+    return str(jws.serialize_compact(head, mint.real.encode(), mint.ours, algorithms=["EdDSA"]))
+
+
+def _encrypted(mint: Mint) -> str:
+    """Claims sealed to a key that everybody knows: whoever opens it may take that for a proof."""
+    head = {"alg": "dir", "enc": "A256GCM", "typ": "at+jwt", "kid": mint.kid}
+    return str(jwe.encrypt_compact(head, json.dumps(mint.claims).encode(), _as_secret(mint)))
+
+
 ATTACKS: dict[str, Callable[[Mint], str]] = {
     "alg none": lambda mint: mint.unsigned("none"),
     "alg NONE": lambda mint: mint.unsigned("NONE"),
     "no signature under our algorithm": lambda mint: mint.unsigned("EdDSA"),
     "an HMAC with our public key for its secret": lambda mint: mint.sign(_as_secret(mint), alg="HS256"),
+    "encrypted, not signed": _encrypted,
+    "a token within a token": _nested,
     "an RSA key": lambda mint: mint.sign(RSAKey.generate_key(2048), alg="RS256"),
     "an elliptic curve": lambda mint: mint.sign(ECKey.generate_key("P-256"), alg="ES256"),
     "somebody else's key under our name": lambda mint: mint.sign(_theirs()),

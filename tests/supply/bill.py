@@ -57,7 +57,8 @@ NOTES = {
 LICENCES = """# Licences of what convalloc stands on
 
 convalloc is [ISC](../LICENSE). These are the packages that `requirements.txt` pins, each to its files' hashes; what only the tests use
-(`tests/requirements.txt`) is not given out. `make sbom` writes this page, and the same as CycloneDX 1.6 into `sbom.cdx.json`.
+(`tests/requirements.txt`, `tests/clients/package-lock.json`) is not given out. `make sbom` writes this page, and the same as CycloneDX 1.6
+into `sbom.cdx.json`.
 Others' files that stand in the repository itself, for its tests alone, have their licences beside them, and a page that says which:
 [the schema of CycloneDX](../tests/supply/cyclonedx/README.md), [a library of Standard Webhooks](../tests/security/peers/README.md).
 A test refuses a package whose licence is not listed, or does not fit: {fit}.

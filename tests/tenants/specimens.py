@@ -42,7 +42,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        for table in ("ticks", "refresh_tokens", "signing_secrets", "seen_messages", "signing_keys", "totp_devices"):
+        for table in ("ticks", "refresh_tokens", "signing_secrets", "seen_messages", "signing_keys", "totp_devices", "received_messages"):
             insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
@@ -171,6 +171,17 @@ def assignment(cast: Cast, of: Conversation | None = None) -> Row:
     }
 
 
+def received_message(cast: Cast) -> Row:
+    return {
+        "conversation_id": cast.conversation().pk,
+        "provider": "default",
+        "message_id": f"msg_{next(_numbers)}",
+        "direction": "inbound",
+        "sent_at": timezone.now(),
+        "episode": 1,
+    }
+
+
 def grace_period(cast: Cast) -> Row:
     worked = assignment(cast)
     now = timezone.now()
@@ -211,6 +222,7 @@ MAKERS = {
     "labels": label,
     "conversations": conversation,
     "assignments": assignment,
+    "received_messages": received_message,
     "grace_period_assignments": grace_period,
     "conversation_labels": conversation_label,
 }

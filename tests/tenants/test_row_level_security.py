@@ -30,8 +30,8 @@ LOOKUPS = {
     "tenant_of_signing_secret": "bigint",
     "tenant_of_session": "bigint",
 }
-# The two ways in which the audit forgets a customer: tests/conversations/test_erasure_walls.py
-ERASURES = {"erase_words": "bigint", "erase_number": "bigint"}
+# The ways in which the audit forgets: a customer (tests/conversations/test_erasure_walls.py), and what is old (test_retention.py)
+ERASURES = {"erase_words": "bigint", "erase_number": "bigint", "forget_events": "bigint[]"}
 LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators", "sessions", "signing_secrets"}
 
 
