@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import F
 
 from convalloc import vault
+from conversations.errors import AlreadyResolved
 from operators import repeats, sweeping
 from operators.api.permissions import CHANGES_NOTHING
 from operators.models import ApiKey, IdempotencyKey
@@ -180,7 +181,24 @@ def test_what_a_room_refused_stays_refused_under_this_key(cast: Cast, api: type[
 
 
 def test_what_a_room_had_done_before_it_refused_is_undone(cast: Cast, api: type[Api]) -> None:
-    """Two labels of one name: the database refuses it, after the room has begun."""
+    row = cast.conversation()
+    body = {"operator_id": cast.olga.pk, "conversation_id": row.pk}
+
+    def refusing_late(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith('UPDATE "conversations"'):  # the assignment has begun
+            raise AlreadyResolved
+        return execute(sql, *rest)
+
+    before = everything_but_keys(cast)
+    with connection.execute_wrapper(refusing_late):
+        refused = api(cast.olga).call("POST", "/conversations/claim", body, **{"Idempotency-Key": KEY})
+    again = api(cast.olga).call("POST", "/conversations/claim", body, **{"Idempotency-Key": KEY})
+
+    assert (refused.status, said(again), is_replayed(again)) == (409, said(refused), True)
+    assert everything_but_keys(cast) == before
+
+
+def test_what_the_database_refuses_is_a_refusal_like_others(cast: Cast, api: type[Api]) -> None:
     cast.label(name="taken")
     body = {"inbox_id": cast.support.pk, "name": "taken", "color": "#112233"}
 
