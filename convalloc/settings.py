@@ -392,7 +392,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request": {"()": "convalloc.api.requests.RequestIdFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {trace_id} {message}", "style": "{"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stdout"], "level": S["LOG_LEVEL"]},
     "loggers": {"convalloc.security": {"level": "INFO"}},  # whoever wants less to read does not go blind

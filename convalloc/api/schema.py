@@ -16,6 +16,7 @@ from rest_framework import serializers
 
 from convalloc.api.answers import CODES, SAFE, STATUS
 from convalloc.api.envelope import BodyTooLarge
+from convalloc.api.links import LINK, is_paged
 from convalloc.api.versions import ETAG, IF_MATCH, IF_NONE_MATCH
 from convalloc.errors import DomainError, Invalid, OutcomeUnknown
 from convalloc.preconditions import Changed
@@ -128,6 +129,8 @@ class EnvelopeSchema(AutoSchema):
         headers: list[OpenApiParameter] = getattr(self.view, "headers_of", lambda method: [])(self.method)
         if self.noted.versioned:
             headers = [*headers, IF_NONE_MATCH if self.method in SAFE else IF_MATCH, ETAG]
+        if self.method == "GET" and is_paged(self.noted.data, self.noted.meta):
+            headers = [*headers, LINK]
         return [*([PATH_ID] if "{id}" in self.path else []), *self.noted.query, *headers]
 
     def get_request_serializer(self) -> Shape | PolymorphicProxySerializer | None:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from convalloc import limits, preconditions
-from convalloc.api import rates, versions
+from convalloc.api import links, rates, versions
 from convalloc.api.bodies import refuse_unknown
 from convalloc.api.requests import current_request_id
 from convalloc.api.schema import noted
@@ -77,6 +77,10 @@ class TenantDoor(ViewSet):
                 return act(request, *args, **kwargs)
         except Exception as problem:
             return self.handle_exception(problem)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        links.link_next(request, response)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
         """DRF's; whoever watches hears of it first, while the tenant is bound."""
