@@ -65,7 +65,9 @@ def claim(question: Question, held: timedelta = KEPT) -> Answer | None:
     if _is_new(question, held) or _takes_over(question, held):
         return None
     row = IdempotencyKey.objects.filter(**question.owner).first()
-    if row is None:  # swept at this moment
+    if row is None and _is_new(question, held):  # it was swept at this moment
+        return None
+    if row is None:
         raise KeyInUse
     if not any(hmac.compare_digest(row.question, known) for known in question.fingerprints):
         raise KeyReused

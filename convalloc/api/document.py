@@ -40,6 +40,10 @@ HEADERS = {
         "schema": {"type": "string"},
     },
 }
+EVERY_REQUEST = (
+    "Every request may bear `X-Request-Id`, which comes back and stands in the log and in every event, and `traceparent` "
+    "(W3C Trace Context), whose trace our log names. What to do after which answer is told in docs/integrating.md."
+)
 Endpoint = tuple[str, str, str, Any]
 
 
@@ -56,6 +60,7 @@ def completed(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         for status, answer in told["responses"].items():
             answer["headers"] = answer.get("headers", {}) | {name: {"$ref": f"#/components/headers/{name}"} for name in _said(told, status)}
     result["components"]["headers"] = HEADERS
+    result["info"]["description"] += f" {EVERY_REQUEST}"
     tags = [{"name": name, "description": meaning} for name, meaning in RESOURCES.items()]
     result["components"]["examples"] = _examples_once(operations)
     return {"openapi": result["openapi"], "info": result["info"], "servers": SERVERS, "tags": tags} | result

@@ -328,6 +328,22 @@ def test_a_key_is_good_for_a_day_and_then_forgotten(cast: Cast, api: type[Api]) 
     assert rows(cast) == []
 
 
+def test_a_key_that_is_swept_just_when_it_is_looked_up_is_free(cast: Cast, api: type[Api]) -> None:
+    cast.conversation(), cast.conversation()
+    allocate(api(cast.olga), cast.olga.pk)
+
+    def sweeping_between(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith('UPDATE "idempotency_keys" SET "question"'):  # it was found, and is about to be looked at
+            execute("DELETE FROM idempotency_keys", None, *rest[1:])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(sweeping_between):
+        answer = allocate(api(cast.olga), cast.olga.pk)
+
+    assert (answer.status, is_replayed(answer)) == (200, False)
+    assert len(rows(cast)) == 1
+
+
 def test_what_is_shown_once_is_shown_again_for_the_key_and_kept_unreadable(cast: Cast, api: type[Api], settings: Any) -> None:
     body = {"name": "CRM", "operator_id": cast.mia.pk, "scopes": ["labels:read"]}
     first, second = (api(cast.ada).call("POST", "/api-keys", body, **{"Idempotency-Key": KEY}) for _ in range(2))

@@ -1,7 +1,9 @@
 """One question, asked by sixteen at the same instant under one Idempotency-Key: it is done once, and all hear the same."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tenants import isolation
 from tenants.models import Event
 from tests.conftest import Answer, Cast, assemble
 from tests.races import dying, over_http
+from tests.races.crowd import PATIENCE_SECONDS
 from tests.races.over_http import Caller, callers, released
 
 pytestmark = pytest.mark.xdist_group("over http")  # one of xdist's workers starts the servers
@@ -64,6 +67,28 @@ def sent_by_all(port: int, operator: Operator, method: str, path: str, body: dic
 
     with callers(port, [operator] * COPIES) as connected:
         return released([copy(caller) for caller in connected])
+
+
+def once(port: int, cast: Cast, **headers: str) -> Answer:
+    """Olga asks for a conversation, on a line of her own."""
+    with callers(port, [cast.olga]) as (caller,):
+        caller.send("POST", "/conversations/allocate", {"operator_id": cast.olga.pk}, None, **headers)
+        return caller.receive("POST")
+
+
+def heard(port: int, cast: Cast, death: str = "", **headers: str) -> Answer:
+    """The same question until it is answered. The first time it may kill who answers it; so may a neighbour's at any time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            answer = once(port, cast, **headers, **({"X-Die": death} if death else {}))
+        except (OSError, HTTPException):
+            time.sleep(0.1)
+        else:
+            assert answer.status == 200, answer.body
+            return answer
+        death = ""
+    raise AssertionError("nobody answered")
 
 
 def held_by(cast: Cast, operator: Operator) -> int:
@@ -151,13 +176,11 @@ def test_without_the_constraint_it_is_done_more_than_once(product: int, cast: Ca
 def test_a_worker_that_dies_on_the_way_leaves_all_or_nothing_and_the_retry_hears_the_truth(
     mortal: int, cast: Cast, moment: str, done: int
 ) -> None:
-    body = {"operator_id": cast.olga.pk}
-    with callers(mortal, [cast.olga]) as (caller,), pytest.raises((OSError, HTTPException)):
-        asked(caller, "POST", "/conversations/allocate", body, **{"X-Die": moment})
+    with pytest.raises((OSError, HTTPException)):
+        once(mortal, cast, **KEY, **{"X-Die": moment})
     assert held_by(cast, cast.olga) == done
 
-    with callers(mortal, [cast.olga]) as (caller,):
-        answer = asked(caller, "POST", "/conversations/allocate", body)
+    answer = heard(mortal, cast, **KEY)
 
     assert (answer.status, replayed([answer])) == (200, done)
     assert held_by(cast, cast.olga) == 1
@@ -165,15 +188,23 @@ def test_a_worker_that_dies_on_the_way_leaves_all_or_nothing_and_the_retry_hears
         assert Assignment.objects.get(operator=cast.olga).conversation_id == answer.data["id"]
 
 
+@pytest.mark.parametrize("moment", [dying.BEFORE_THE_COMMIT, dying.BEFORE_THE_ANSWER])
+def test_when_a_worker_dies_under_many_every_key_is_one_conversation(mortal: int, cast: Cast, moment: str) -> None:
+    """Eight questions at once, one of which kills whoever answers it, and what is under way beside it; all ask until they hear."""
+    deaths = [moment] + [""] * 7
+
+    def client(number: int) -> Answer:
+        return heard(mortal, cast, deaths[number], **{"Idempotency-Key": f"wish-{number}"})
+
+    got = [answer.data["id"] for answer in released([partial(client, number) for number in range(8)])]
+
+    with isolation.act_as(cast.tenant.pk):
+        assert sorted(got) == sorted(Assignment.objects.filter(operator=cast.olga).values_list("conversation_id", flat=True))
+    assert len(set(got)) == 8
+
+
 def test_without_a_key_the_same_death_leaves_its_caller_with_two(mortal: int, cast: Cast) -> None:
     """The control."""
-    body = {"operator_id": cast.olga.pk}
-    with callers(mortal, [cast.olga]) as (caller,):
-        caller.send("POST", "/conversations/allocate", body, None, **{"X-Die": dying.BEFORE_THE_ANSWER})
-        with pytest.raises((OSError, HTTPException)):
-            caller.receive("POST")
-
-    with callers(mortal, [cast.olga]) as (caller,):
-        caller.post("/conversations/allocate", **body)
+    heard(mortal, cast, dying.BEFORE_THE_ANSWER)
 
     assert held_by(cast, cast.olga) == 2
