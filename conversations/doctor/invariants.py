@@ -14,7 +14,7 @@ from conversations.doctor.findings import Verdict
 from conversations.models import STAND_IN
 from conversations.priority import NAMED
 from conversations.states import State
-from operators import leases
+from operators import leases, repeats
 from operators.models import Status
 
 OPEN_GRACE = "grace_period_assignments WHERE tenant_id = %(tenant_id)s AND ended_at IS NULL"
@@ -231,6 +231,28 @@ KEPT_TOO_LONG = Invariant(
     " `resolved_conversations_days` a long past takes several turns.",
     verdict=Verdict.WARN,
 )
+KEYS = Invariant(
+    name="keys",
+    holds="an Idempotency-Key that was committed has its answer, or is held for a question that takes long",
+    of="idempotency_keys",
+    among="idempotency_keys WHERE tenant_id = %(tenant_id)s",
+    offenders=f"""
+    SELECT id FROM idempotency_keys
+     WHERE tenant_id = %(tenant_id)s AND status IS NULL AND expires_at > created_at + interval '{2 * repeats.HELD.seconds} seconds'""",
+    advice="Key, effect and answer are one transaction: report a bug. Whoever asks again under such a key hears 409"
+    " idempotency_key_in_use until it expires; delete the row once you know whether it was done.",
+)
+KEYS_SWEPT = Invariant(
+    name="keys_swept",
+    holds="no Idempotency-Key is kept for a day longer than it is good for",
+    of="idempotency_keys",
+    among="idempotency_keys WHERE tenant_id = %(tenant_id)s",
+    offenders="""
+    SELECT id FROM idempotency_keys
+     WHERE tenant_id = %(tenant_id)s AND expires_at <= statement_timestamp() - interval '1 day'""",
+    advice="The beat forgets them (sweep, every quarter of an hour): see the worker, the last tick and the log.",
+    verdict=Verdict.WARN,
+)
 
 INVARIANTS = (
     HOLDERS,
@@ -248,4 +270,6 @@ INVARIANTS = (
     LABELS,
     NOBODY_ANSWERS,
     KEPT_TOO_LONG,
+    KEYS,
+    KEYS_SWEPT,
 )

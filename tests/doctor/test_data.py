@@ -25,6 +25,12 @@ EVENT = (
     " SELECT tenant_id, '{kind}', 'conversation', id, id, '', '{before}', '{after}', '' FROM conversations WHERE state = '{state}'"
 )
 
+ASKED = (
+    "INSERT INTO idempotency_keys (tenant_id, operator_id, operation, digest, question, status, headers, sealed, expires_at)"
+    " SELECT tenant_id, id, 'label-create', 'x', 'x', {status}, '{{{{}}}}', '{sealed}', now() + interval '{end}'"
+    " FROM operators WHERE id = {{olga}}"
+)
+
 
 class Break(NamedTuple):
     """How a house is broken, and which invariants see it."""
@@ -98,6 +104,8 @@ TO_LOOK_AT = {
         " WHERE id = " + WAITING + "; UPDATE tenants SET resolved_conversations_days = 1",
         {"kept_too_long", "fold"},
     ),
+    "a key that was kept without its answer": Break(ASKED.format(status="NULL", sealed="", end="1 day"), {"keys"}),
+    "keys that nobody sweeps": Break(ASKED.format(status="200", sealed="sealed", end="-25 hours"), {"keys_swept"}),
     "a label of another inbox": Break(
         "INSERT INTO conversation_labels (tenant_id, conversation_id, label_id, inbox_id)"
         " SELECT tenant_id, (SELECT min(id) FROM conversations), id, inbox_id FROM labels",
