@@ -248,8 +248,8 @@ TOKEN_ISSUER: str = S["TOKEN_ISSUER"]
 
 CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-operator-id", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-operator-id", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["idempotency-replayed", "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"]
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"

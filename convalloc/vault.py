@@ -19,15 +19,15 @@ class Unreadable(RuntimeError):
     """Sealed under a SECRET_KEY that is neither set nor among SECRET_KEY_FALLBACKS."""
 
 
-def seal(secret: bytes) -> str:
-    """What to keep in place of the secret."""
-    return _vault().encrypt(secret).decode()
+def seal(secret: bytes, word: str = "") -> str:
+    """What to keep in place of the secret. With a word of somebody's it takes that, too, to open it."""
+    return _vault(word).encrypt(secret).decode()
 
 
-def open_(sealed: str) -> bytes:
+def open_(sealed: str, word: str = "") -> bytes:
     """The secret. Raises Unreadable."""
     try:
-        return _vault().decrypt(sealed.encode())
+        return _vault(word).decrypt(sealed.encode())
     except InvalidToken as problem:
         raise Unreadable(
             "A secret in the database was sealed under another SECRET_KEY: put the former one into SECRET_KEY_FALLBACKS."
@@ -39,8 +39,9 @@ def fingerprints(text: str) -> list[bytes]:
     return [hmac.digest(_drawn_from(key, b"convalloc fingerprint"), text.encode(), "sha256") for key in _keys()]
 
 
-def _vault() -> MultiFernet:
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(_drawn_from(key, b"convalloc vault"))) for key in _keys()])
+def _vault(word: str) -> MultiFernet:
+    drawn = [_drawn_from(key, b"convalloc vault") for key in _keys()]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(hmac.digest(key, word.encode(), "sha256") if word else key)) for key in drawn])
 
 
 def _keys() -> list[str]:

@@ -1,6 +1,6 @@
 """How this floor refuses."""
 
-from convalloc.errors import DomainError, Forbidden, Kind, violates
+from convalloc.errors import DomainError, Forbidden, Invalid, Kind, violates
 
 
 class UnknownCaller(DomainError):
@@ -129,6 +129,26 @@ class WrongTotp(WrongCredentials):
     """The code is wrong, or it has been used already: wait for the next one"""
 
     code = "totp_wrong"
+
+
+class KeyReused(DomainError):
+    """This Idempotency-Key stands for another question already: take a new one"""
+
+    kind = Kind.OTHERWISE
+    code = "idempotency_key_reused"
+
+
+class KeyInUse(DomainError):
+    """What was asked with this Idempotency-Key is being done: ask again in a moment"""
+
+    code = "idempotency_key_in_use"
+
+
+class MalformedKey(Invalid):
+    """Validation failed"""
+
+    def __init__(self) -> None:
+        super().__init__(fields={"Idempotency-Key": '"Idempotency-Key" must be 1 to 255 of A-Z, a-z, 0-9 and ._~:+/=@-'})
 
 
 class SecondFactorRuns(DomainError):

@@ -308,6 +308,35 @@ class SeenMessage(TenantOwned):
         return f"{self.message_id} of {self.signed_at:%Y-%m-%d %H:%M:%S}"
 
 
+class IdempotencyKey(TenantOwned):
+    """A question that its caller may repeat: the second time it is answered as the first time, and nothing is done. operators.repeats."""
+
+    operator = OwnedForeignKey(Operator, models.CASCADE)
+    operation = models.TextField()  # a row of operators.api.permissions.MATRIX
+    digest = models.TextField()  # of the key: SHA-256
+    question = models.TextField()  # by what the question is known again: HMAC-SHA256
+    status = models.PositiveSmallIntegerField(null=True)  # of the answer; null: it is being worked on
+    headers = models.JSONField(default=dict)  # of the answer, those that tell of what was done
+    sealed = models.TextField(default="")  # the answer's body: convalloc.vault, and the key itself opens it
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "idempotency_keys"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "operator", "operation", "digest"], name="idempotency_key_once"),
+            models.CheckConstraint(
+                name="answered_with_a_body",
+                condition=Q(status__isnull=True) & Q(sealed="") | Q(status__isnull=False) & ~Q(sealed=""),
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "expires_at"], name="idempotency_key_by_end")]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} {self.operation} until {self.expires_at:%Y-%m-%d %H:%M:%S}"
+
+
 class SigningKey(TenantOwned):
     """A key that signs access tokens; the platform's. operators.signing_keys says which are believed."""
 

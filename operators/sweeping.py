@@ -1,4 +1,4 @@
-"""What has served its time is forgotten: sessions that nobody can go on with, at either door, and signed messages too old to be let in."""
+"""What has served its time is forgotten: sessions that nobody can go on with, signed messages too old to be let in, idempotency keys."""
 
 import math
 import time
@@ -9,13 +9,13 @@ from functools import partial
 from django.contrib.sessions.models import Session as ConsoleSession
 
 from convalloc import clock
-from operators import sessions, signatures
+from operators import repeats, sessions, signatures
 from tenants import isolation, rounds, ticks
 
 ROUND = 1000  # rows of one transaction
 TURN_SECONDS = 45.0  # of a task: the next one goes on where this one stopped
 CONSOLE = "console_sessions"  # Django's, which are no tenant's
-SWEPT = {"sessions": sessions.sweep, "seen_messages": signatures.sweep}
+SWEPT = {"sessions": sessions.sweep, "seen_messages": signatures.sweep, "idempotency_keys": repeats.sweep}
 
 
 def sweep(limit: int = ROUND, until: float = math.inf) -> dict[str, int]:

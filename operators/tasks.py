@@ -10,5 +10,5 @@ from tenants import ticks
 
 @shared_task
 def sweep() -> dict[str, int]:
-    """Forget sessions and signed messages that have served their time."""
+    """Forget sessions, signed messages and idempotency keys that have served their time."""
     return ticks.once("sweep", lambda: sweeping.sweep(until=time.monotonic() + sweeping.TURN_SECONDS))

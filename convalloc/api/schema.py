@@ -121,7 +121,8 @@ class EnvelopeSchema(AutoSchema):
         return "\n\n".join([*self._paragraphs[1:], who()])
 
     def get_override_parameters(self) -> list[Any]:
-        return [*([PATH_ID] if "{id}" in self.path else []), *self.noted.query]
+        headers: list[OpenApiParameter] = getattr(self.view, "headers_of", lambda method: [])(self.method)
+        return [*([PATH_ID] if "{id}" in self.path else []), *self.noted.query, *headers]
 
     def get_request_serializer(self) -> Shape | PolymorphicProxySerializer | None:
         body, other = self.noted.body, self.noted.or_body
@@ -181,7 +182,7 @@ class EnvelopeSchema(AutoSchema):
         """Each status with its codes: those of every door, those of every question, and the operation's own."""
         error = self.resolve_serializer(Error(), "response").ref
         examples: dict[int, dict[str, Any]] = defaultdict(dict)
-        of_every_door: tuple[type[DomainError], ...] = getattr(self.view, "refusals", tuple)()
+        of_every_door: tuple[type[DomainError], ...] = getattr(self.view, "refusals", lambda method: ())(self.method)
         invalid = (Invalid,) if of_every_door or noted.body or noted.query else ()  # a door refuses words that it does not know
         for refusal in (*of_every_door, *invalid, *noted.refuses):
             examples[STATUS[refusal.kind]][refusal.code] = _told(refusal)

@@ -57,7 +57,9 @@ class KeyRow(serializers.Serializer[Any]):
 class MadeKey(KeyRow):
     """A key that was just made."""
 
-    key = serializers.CharField(help_text="Send it as `Authorization: Bearer …`. It is shown here, once, and kept nowhere.")
+    key = serializers.CharField(
+        help_text="Send it as `Authorization: Bearer …`. Shown here, once, and kept nowhere where it could be read."
+    )
 
     example = KeyRow.example | {"key": "cvk_1_1_…"}
 

@@ -107,6 +107,8 @@ NOUNS = {
     "event": "events",
 }
 FOR_ANY_KEY = {"me-retrieve", "signature-check"}
+# To repeat these is harmless whatever came of them: an Idempotency-Key on one is not looked at.
+CHANGES_NOTHING = {"conversation-search", "signature-check"}
 
 
 def scope_of(operation: str) -> str | None:

@@ -18,7 +18,7 @@ from conversations.admin.conversations import ConversationPage
 from conversations.admin.history import AssignmentPage, EventPage
 from conversations.ingest import Message
 from conversations.models import Assignment, Conversation, GracePeriod
-from operators import sessions, signatures, signing_secrets, timesheet
+from operators import repeats, sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
 from tenants import eventlog, isolation
 from tenants.models import Event
@@ -66,6 +66,12 @@ SIGNING = """
     INSERT INTO seen_messages (tenant_id, api_key_id, message_id, signed_at)
     SELECT tenant_id, id, n, now() - n * interval '1 minute' FROM keys, generate_series(1, 20) n
 """
+# She repeats nothing, but every question of hers could be repeated for a day.
+REPEATS = """
+    INSERT INTO idempotency_keys (tenant_id, operator_id, operation, digest, question, headers, sealed, expires_at)
+    SELECT tenant_id, id, 'conversation-claim', n, '', '{}', '', now() + n * interval '10 seconds'
+      FROM operators, generate_series(-200, 8600) n WHERE id = %(olga)s
+"""
 # Olga signs in a hundred times a day and Otto did once; a hundred of her sessions are over.
 SESSIONS = """
     WITH sessions AS (
@@ -86,6 +92,7 @@ def lived_in(crowd: Crowd) -> Crowd:  # noqa: F811  the fixture
         cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk})
         cursor.execute(PRESENCE, {"otto": crowd.cast.otto.pk})
         cursor.execute(SIGNING, {"otto": crowd.cast.otto.pk})
+        cursor.execute(REPEATS, {"olga": crowd.cast.olga.pk})
         cursor.execute(SESSIONS, {"olga": crowd.cast.olga.pk, "otto": crowd.cast.otto.pk})
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ANALYZE")
@@ -139,6 +146,7 @@ NEEDED_BY: dict[str, Act] = {
     "session_by_end": lambda cast, row: sessions.sweep(1),
     "refresh_token_by_session": lambda cast, row: sessions.sweep(1),
     "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),
+    "idempotency_key_by_end": lambda cast, row: repeats.sweep(100),
     "seen_message_by_time": lambda cast, row: signatures.sweep(100),
     "event_position": lambda cast, row: eventlog.read(),
     "event_by_conversation": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),

@@ -37,12 +37,25 @@ def insert(table: str, row: Mapping[str, Any]) -> int:
         return int(cursor.fetchone()[0])
 
 
+# What nothing else in such a tenant brings about.
+ALONE = (
+    "ticks",
+    "refresh_tokens",
+    "signing_secrets",
+    "seen_messages",
+    "idempotency_keys",
+    "signing_keys",
+    "totp_devices",
+    "received_messages",
+)
+
+
 def furnish(cast: Cast) -> None:
     """Give a tenant at least one row in each of its tables: Olga holds a labelled conversation and has just gone offline."""
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        for table in ("ticks", "refresh_tokens", "signing_secrets", "seen_messages", "signing_keys", "totp_devices", "received_messages"):
+        for table in ALONE:
             insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
@@ -121,6 +134,19 @@ def seen_message(cast: Cast) -> Row:
         "api_key_id": insert("api_keys", specimen("api_keys", cast)),
         "message_id": f"msg_{next(_numbers)}",
         "signed_at": timezone.now(),
+    }
+
+
+def idempotency_key(cast: Cast) -> Row:
+    return {
+        "operator_id": cast.mia.pk,
+        "operation": "label-create",
+        "digest": f"hash {next(_numbers)}",
+        "question": "hash",
+        "headers": Jsonb({}),
+        "status": None,
+        "sealed": "",
+        "expires_at": timezone.now(),
     }
 
 
@@ -210,6 +236,7 @@ MAKERS = {
     "api_keys": api_key,
     "signing_secrets": signing_secret,
     "seen_messages": seen_message,
+    "idempotency_keys": idempotency_key,
     "signing_keys": signing_key,
     "totp_devices": totp_device,
     "inboxes": inbox,

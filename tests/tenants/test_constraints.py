@@ -26,6 +26,8 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "conversations_message_count_check": ("conversations", {"message_count": -1}),
     "conversations_version_check": ("conversations", {"version": -1}),
     "dropped_secret_is_forgotten": ("signing_secrets", {"dropped_at": LONG_AGO}),
+    "answered_with_a_body": ("idempotency_keys", {"status": 200}),
+    "idempotency_keys_status_check": ("idempotency_keys", {"status": -1, "sealed": "sealed"}),
     "grace_ends_with_a_reason": ("grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": None}),
     "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
     "inbox_grace_range": ("inboxes", {"grace_period_minutes": 0}),
@@ -77,6 +79,7 @@ IMPLIED = {
 OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to break them: the other way
     ("allocated_exactly_with_an_operator", "conversations", {"state": "QUEUED", "assigned_operator_id": "olga"}),
     ("allocated_exactly_with_an_operator", "conversations", {"state": "RESOLVED", "assigned_operator_id": "olga", "resolved_at": LONG_AGO}),
+    ("answered_with_a_body", "idempotency_keys", {"sealed": "sealed"}),
     ("assignment_ends_with_a_reason", "assignments", {"end_reason": "resolved"}),
     ("assignment_ends_with_a_reason", "assignments", {"ended_at": LONG_AGO, "end_reason": "boredom"}),
     ("dropped_secret_is_forgotten", "signing_secrets", {"sealed": ""}),
@@ -97,6 +100,7 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
 UNIQUE: dict[str, tuple[str, list[str]]] = {
     "conversation_in_inbox": ("conversations", ["id", "tenant_id", "inbox_id"]),
     "external_conversation_once": ("conversations", ["tenant_id", "external_conversation_id"]),
+    "idempotency_key_once": ("idempotency_keys", ["tenant_id", "operator_id", "operation", "digest"]),
     "inbox_phone_number_once": ("inboxes", ["tenant_id", "phone_number"]),
     "label_in_inbox": ("labels", ["tenant_id", "inbox_id", "id"]),
     "label_name_once_per_inbox": ("labels", ["tenant_id", "inbox_id", "name"]),
