@@ -6,14 +6,37 @@ writes down what ran.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.conf import settings
 from kombu import Exchange, Queue
 
+from convalloc import tracing
 from convalloc.rhythm import Every
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
+
+
+@before_task_publish.connect
+def tell(headers: dict[str, str], **_: Any) -> None:
+    """Who sends a task says for which request, and in which trace."""
+    headers |= tracing.carried()
+
+
+@task_prerun.connect
+def take_up(task: Any, **_: Any) -> None:
+    """Who does it works in that trace; what the beat rings for begins one of its own."""
+    names = (tracing.REQUEST, tracing.PARENT, tracing.STATE)
+    tracing.take_up({name: value for name in names if (value := getattr(task.request, name, None))})
+
+
+@task_postrun.connect
+def put_down(**_: Any) -> None:
+    """It is done, and the worker waits for another."""
+    tracing.put_down()
+
 
 app = Celery("convalloc")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -16,6 +16,7 @@ class Kind(Enum):
     FORBIDDEN = "forbidden"  # we know who asks, and they may not
     MISSING = "missing"  # no such thing, or another tenant's: the answers are the same
     CONFLICT = "conflict"  # the world is in another state than the question assumes
+    STALE = "stale"  # the caller decided on what is so no more
     OTHERWISE = "otherwise"  # what stands for one question already was sent with another
     GONE = "gone"  # it was there, and never comes back
     LIMITED = "limited"  # too often; ask again later

@@ -197,7 +197,6 @@ DATABASE_URL: str = S["DATABASE_URL"] or SERVERS.get("DATABASE_URL", "")
 DATABASE_OWNER_URL: str = S["DATABASE_OWNER_URL"] or S["DATABASE_URL"] or SERVERS.get("DATABASE_OWNER_URL", "")
 REDIS_URL: str = S["REDIS_URL"] or SERVERS.get("REDIS_URL", "")
 
-
 # A server that is gone without a word, behind a cable or a firewall, is given up. Without these a request waits for minutes or for ever.
 GIVE_UP = {
     "connect_timeout": 3,  # seconds
@@ -248,8 +247,9 @@ TOKEN_ISSUER: str = S["TOKEN_ISSUER"]
 
 CORS_ALLOWED_ORIGINS: list[str] = S["ALLOWED_ORIGINS"]
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-operator-id", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["idempotency-replayed", "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "traceparent", "x-operator-id", "x-request-id"]
+CORS_ALLOW_HEADERS += ["idempotency-key", "if-match", "if-none-match"]
+CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "link", "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"]
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
@@ -392,7 +392,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request": {"()": "convalloc.api.requests.RequestIdFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {trace_id} {message}", "style": "{"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stdout"], "level": S["LOG_LEVEL"]},
     "loggers": {"convalloc.security": {"level": "INFO"}},  # whoever wants less to read does not go blind

@@ -50,6 +50,7 @@ def of_operator(operator: Operator) -> dict[str, Any]:
     held = dict(rows.values_list("inbox_id").annotate(n=Count("pk")))
     return {
         "operator_id": operator.pk,
+        "version": operator.limits_version,
         "limit": limit_of(operator),
         "own_limit": operator.capacity,
         "tenant_limit": operator.tenant.operator_capacity,

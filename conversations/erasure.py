@@ -253,7 +253,7 @@ def _is_called(label_id: int, name: str) -> bool:
     """Whether the label has this name now, or is gone. Waits for whoever is about to take it."""
     try:
         with transaction.atomic():  # a savepoint
-            Label.objects.filter(pk=label_id).update(name=name)
+            Label.objects.filter(pk=label_id).update(name=name, version=F("version") + 1)
         return True
     except IntegrityError as problem:
         if LABEL_TAKEN in str(problem):

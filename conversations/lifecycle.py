@@ -14,6 +14,7 @@ from django.db import connection
 
 from convalloc import clock, phones
 from convalloc.errors import Missing
+from convalloc.preconditions import refuse_changed
 from conversations import capacity, deadlines, queue, states
 from conversations.errors import ForceNeedsReason, NotTheHolder, OperatorDisabled, OperatorNotAvailable, wrong_state
 from conversations.models import Assignment, Conversation, ConversationLabel, GracePeriod
@@ -184,10 +185,14 @@ def move(conversation_id: int, inbox_id: int, *, by: Operator) -> tuple[Conversa
 
 
 def step(act: str, conversation: Conversation) -> Transition:
-    """The move that an act makes from where the conversation stands. Under its lock. Raises NotQueued, NotAllocated, AlreadyResolved."""
+    """The move that an act makes from where the conversation stands. Under its lock.
+
+    Raises NotQueued, NotAllocated, AlreadyResolved, and Changed for a caller who saw another version.
+    """
     move = states.find(act, conversation.state)
     if move is None:
         raise wrong_state(act, conversation.state)
+    refuse_changed(conversation.version)
     return move
 
 

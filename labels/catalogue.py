@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from convalloc import clock
 from convalloc.errors import Missing
+from convalloc.preconditions import refuse_changed
 from labels.errors import DuplicateLabel
 from labels.models import Label
 from operators.models import Operator
@@ -50,14 +51,16 @@ def add(inbox: Inbox, name: str, color: str, *, created_by: Operator) -> Label:
 
 
 def change(label_id: int, *, name: str | None = None, color: str | None = None) -> Label:
-    """Another name or colour for a word; None keeps what is. Raises Missing, DuplicateLabel."""
+    """Another name or colour for a word; None keeps what is. Raises Missing, Changed, DuplicateLabel."""
     label = lock(label_id)
+    refuse_changed(label.version)
     wished = {"name": label.name if name is None else name, "color": label.color if color is None else color}
     before = {field: getattr(label, field) for field in wished if getattr(label, field) != wished[field]}
     if not before:
         return label
     label.name, label.color, label.updated_at = wished["name"], wished["color"], clock.now()
-    _save(label, update_fields=["name", "color", "updated_at"])
+    label.version += 1
+    _save(label, update_fields=["name", "color", "updated_at", "version"])
     eventlog.append("label.changed", label, before=before, after={field: wished[field] for field in before})
     return label
 

@@ -15,6 +15,7 @@ class Label(TenantOwned):
     name = models.CharField(max_length=100)
     color = models.CharField(max_length=7)
     created_by = OwnedForeignKey(Operator)
+    version = models.PositiveIntegerField(default=1, db_default=1, editable=False)  # counts its changes
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 

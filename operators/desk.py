@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from convalloc.errors import Missing
+from convalloc.preconditions import refuse_changed
 from operators import presence
 from operators.errors import NotSubscribed, NotYourInbox
 from operators.models import Operator, Subscription
@@ -38,6 +39,8 @@ def answer_at(operator_id: int, inbox_ids: Iterable[int]) -> None:
     before, after = set(inboxes_of(operator_id)), set(inbox_ids)
     if before == after:
         return
+    operator.limits_version += 1
+    operator.save(update_fields=["limits_version"])
     Subscription.objects.filter(operator_id=operator_id, inbox_id__in=before - after).delete()
     tenant_id = isolation.current_tenant_id()
     Subscription.objects.bulk_create(
@@ -50,18 +53,19 @@ def limit(operator_id: int, *, own: int | EllipsisType | None = ..., inboxes: Ma
     """How much an operator may hold: in all (None: the tenant's number) and of an inbox (None: no limit); what is not named stays.
 
     Under the operator's lock, as every hand-out: after this nothing is given beyond a new limit, and nothing is taken away
-    that was held before. Repeating what is changes nothing and appends no event. Raises Missing, NotSubscribed.
+    that was held before. Repeating what is changes nothing and appends no event. Raises Missing, Changed, NotSubscribed.
     """
     operator: Operator = presence.lock(operator_id).operator
+    refuse_changed(operator.limits_version)
     seats = [seat for seat in _seats_at(operator_id, inboxes) if seat.capacity != inboxes[seat.inbox_id]]
     wished: dict[str, Any] = {} if own is ... or own == operator.capacity else {"capacity": own}
     before = {name: getattr(operator, name) for name in wished} | _limits(seats)
     if not before:
         return operator
 
-    if wished:
-        operator.capacity = wished["capacity"]
-        operator.save(update_fields=["capacity"])
+    operator.capacity = wished.get("capacity", operator.capacity)
+    operator.limits_version += 1
+    operator.save(update_fields=["capacity", "limits_version"])
     for seat in seats:
         seat.capacity = inboxes[seat.inbox_id]
     Subscription.objects.bulk_update(seats, ["capacity"])

@@ -57,6 +57,7 @@ class Operator(AbstractBaseUser, TenantAnchored):
     is_active = models.BooleanField(default=True)
     # Most conversations held at a time; null: the tenant's number. 0 takes nothing.
     capacity = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(10_000)])
+    limits_version = models.PositiveIntegerField(default=1, db_default=1, editable=False)  # counts changes of what operators.desk sets
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[OperatorManager] = OperatorManager()
@@ -122,6 +123,7 @@ class OperatorStatus(TenantOwned):
     operator = OwnedForeignKey(Operator)
     status = models.TextField(choices=Status, default=Status.OFFLINE)
     last_status_change_at = models.DateTimeField(db_default=Now())
+    version = models.PositiveIntegerField(default=1, db_default=1, editable=False)  # counts changes of the status
     # The last sign of life (operators.leases). In no index: a heartbeat then writes the row in place, on its own page.
     seen_at = models.DateTimeField("last sign of life", null=True, blank=True, editable=False)
 

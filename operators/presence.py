@@ -11,6 +11,7 @@ from django.db import connection
 
 from convalloc import clock
 from convalloc.errors import Missing
+from convalloc.preconditions import refuse_changed
 from convalloc.prepared import Statement
 from operators.models import Operator, OperatorStatus, PresencePeriod, Status
 from tenants import eventlog, isolation
@@ -62,14 +63,16 @@ def change(operator_id: int, status: Status, *, reason: str = "") -> tuple[Opera
     """Set the status under the operator's lock; the second value tells whether it was another one before.
 
     One period of the operator's history ends, the next begins at the same instant, and the event's cause is the reason.
-    Repeating a status changes nothing and appends no event. Raises Missing.
+    Repeating a status changes nothing and appends no event. Raises Missing, Changed.
     """
     row = lock(operator_id)
+    refuse_changed(row.version)
     if row.status == status:
         return row, False
     before, row.status = row.status, status
     row.last_status_change_at = max(clock.now(), row.last_status_change_at)  # a clock that was set back shortens no period below 0
-    row.save(update_fields=["status", "last_status_change_at"])
+    row.version += 1
+    row.save(update_fields=["status", "last_status_change_at", "version"])
     PresencePeriod.objects.filter(operator_id=operator_id, ended_at__isnull=True).update(ended_at=row.last_status_change_at)
     PresencePeriod.begin(row, reason)
     eventlog.append("operator.status_changed", row.operator, before={"status": before}, after={"status": status}, cause=reason)

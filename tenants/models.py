@@ -79,6 +79,7 @@ class Tenant(models.Model):
     # The position up to which it has forgotten something: who reads on from before, has lost that. tenants.eventlog reads it.
     forgotten_transaction = models.BigIntegerField(db_default=0, editable=False)
     forgotten_id = models.BigIntegerField(db_default=0, editable=False)
+    settings_version = models.PositiveIntegerField(default=1, db_default=1, editable=False)  # counts changes of what tenants.tuning sets
     weights_version = models.PositiveIntegerField(default=1, editable=False)  # counts changes of what ranks rest on
     ranked_version = models.PositiveIntegerField(default=1, editable=False)  # the weights that the last full walk ranked by
     # How far the walk is that ranks the queue anew; tenants.ranking keeps these.

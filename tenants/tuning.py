@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 
 from convalloc import clock
 from convalloc.errors import Missing
+from convalloc.preconditions import refuse_changed
 from tenants import eventlog, isolation
 from tenants.errors import BadSetting
 from tenants.models import Tenant
@@ -37,9 +38,10 @@ def tune(**wished: Any) -> Tenant:
     When something changes that ranks rest on, `weights_version` counts up, and the queue is to be ranked anew
     (conversations.recalculation); until that ends old and new ranks mix. Grace periods that run already keep their end.
     Another lease begins anew for everybody, so that nobody is lost by the change itself.
-    Repeating what is changes nothing and appends no event. Raises BadSetting, with the fields.
+    Repeating what is changes nothing and appends no event. Raises Changed, and BadSetting with the fields.
     """
     tenant = lock()
+    refuse_changed(tenant.settings_version)
     before = {name: getattr(tenant, name) for name in SETTINGS if getattr(tenant, name) != wished.get(name, getattr(tenant, name))}
     if not before:
         return tenant
@@ -47,7 +49,8 @@ def tune(**wished: Any) -> Tenant:
     for name in before:
         setattr(tenant, name, wished[name])
     _refuse_nonsense(tenant)
-    changed = list(before)
+    tenant.settings_version += 1
+    changed = [*before, "settings_version"]
     if RANKS_REST_ON & before.keys():
         tenant.weights_version += 1
         tenant.ranking_done, tenant.ranking_total, tenant.ranking_started_at = 0, 0, None

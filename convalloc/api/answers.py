@@ -27,6 +27,7 @@ STATUS = {
     Kind.MISSING: 404,
     Kind.CONFLICT: 409,
     Kind.GONE: 410,
+    Kind.STALE: 412,
     Kind.OTHERWISE: 422,
     Kind.LIMITED: 429,
     Kind.UNAVAILABLE: 503,

@@ -23,6 +23,23 @@ RESOURCES = {
     "tenant": "The organisation's own settings.",
 }
 
+# What the operations' own parts do not say: the middleware and the doors say it with every answer.
+HEADERS = {
+    "X-Request-Id": {
+        "description": "The id of the request: the `X-Request-Id` that it bore (1 to 64 letters, digits and ._-), else one of ours. "
+        "It stands on every line of the log and, as `request_id`, in every event.",
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}},
+    "RateLimit": {
+        "description": "How the caller stands with each limit: how many more may come at once (r), and after how many seconds all may (t).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The limits that count for the caller: so many (q) in so many seconds (w).",
+        "schema": {"type": "string"},
+    },
+}
 Endpoint = tuple[str, str, str, Any]
 
 
@@ -36,9 +53,18 @@ def completed(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     operations = [told for methods in result["paths"].values() for told in methods.values()]
     for told in operations:
         told.setdefault("security", [])  # said, instead of left out: anyone may
+        for status, answer in told["responses"].items():
+            answer["headers"] = answer.get("headers", {}) | {name: {"$ref": f"#/components/headers/{name}"} for name in _said(told, status)}
+    result["components"]["headers"] = HEADERS
     tags = [{"name": name, "description": meaning} for name, meaning in RESOURCES.items()]
     result["components"]["examples"] = _examples_once(operations)
     return {"openapi": result["openapi"], "info": result["info"], "servers": SERVERS, "tags": tags} | result
+
+
+def _said(told: dict[str, Any], status: str) -> list[str]:
+    """The headers of an answer of this status that are not the operation's own."""
+    counted = ["RateLimit", "RateLimit-Policy"] if told["security"] and status not in ("401", "503") else []
+    return ["X-Request-Id", *(["Retry-After"] if status in ("429", "503") else []), *counted]
 
 
 def _examples_once(operations: list[dict[str, Any]]) -> dict[str, Any]:

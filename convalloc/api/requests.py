@@ -1,26 +1,20 @@
-"""Every request has an id, taken from X-Request-Id where it is well formed, made up otherwise, and answered back; and an address."""
+"""Every request has an id (X-Request-Id where it is well formed, else made up; answered back), a trace, and an address."""
 
 import ipaddress
 import logging
 import re
 import uuid
 from collections.abc import Callable
-from contextvars import ContextVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from convalloc import security
+from convalloc import security, tracing
+from convalloc.tracing import current_request_id as current_request_id
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 WITH_PORT = re.compile(r"^(?:\[(.*)\]|([0-9.]+))(?::[0-9]{1,5})?$")  # some proxies name it: RFC 7239, section 6
 PREFIX_V6 = 64  # a household has all of it
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
-
-
-def current_request_id() -> str:
-    """The id of the request that this thread answers; empty outside one."""
-    return _request_id.get()
 
 
 def address_of(request: HttpRequest) -> str:
@@ -48,19 +42,21 @@ class RequestIdentity:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         offered = request.headers.get("X-Request-Id", "")
         request_id = offered if WELL_FORMED.fullmatch(offered) else uuid.uuid4().hex
-        token, address = _request_id.set(request_id), security.asked_from.set(address_of(request))
+        trace = [request.headers.get(name, "") for name in (tracing.PARENT, tracing.STATE)]
+        address = security.asked_from.set(address_of(request))
         try:
-            response = self.get_response(request)
+            with tracing.within(request_id, *trace):
+                response = self.get_response(request)
         finally:
-            _request_id.reset(token)
             security.asked_from.reset(address)
         response["X-Request-Id"] = request_id
         return response
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the request's id on every line of the log."""
+    """Puts the ids of the request and of its trace on every line of the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current_request_id() or "-"
+        record.trace_id = tracing.current_trace_id() or "-"
         return True

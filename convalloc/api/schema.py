@@ -16,7 +16,10 @@ from rest_framework import serializers
 
 from convalloc.api.answers import CODES, SAFE, STATUS
 from convalloc.api.envelope import BodyTooLarge
+from convalloc.api.links import LINK, is_paged
+from convalloc.api.versions import ETAG, IF_MATCH, IF_NONE_MATCH
 from convalloc.errors import DomainError, Invalid, OutcomeUnknown
+from convalloc.preconditions import Changed
 
 Shape = type[serializers.Serializer[Any]]
 Operation = TypeVar("Operation", bound=Callable[..., Any])
@@ -58,6 +61,7 @@ class Documented(NamedTuple):
 
     `shows`: where its example differs from the shape's. `or_many`: one, or a list of them, as the question asks. `or_body`: what else
     a question may be.
+    `versioned`: it shows, or changes, one row that has a version (convalloc.api.versions).
     `bare`: an answer without the envelope, the same for all `statuses`.
     """
 
@@ -74,6 +78,7 @@ class Documented(NamedTuple):
     refuses: tuple[type[DomainError], ...] = ()
     statuses: tuple[int, ...] = (200,)
     bare: bool = False
+    versioned: bool = False
 
 
 def documented(data: Shape | None, *, method: str = "", **facts: Any) -> Callable[[Operation], Operation]:
@@ -122,6 +127,10 @@ class EnvelopeSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         headers: list[OpenApiParameter] = getattr(self.view, "headers_of", lambda method: [])(self.method)
+        if self.noted.versioned:
+            headers = [*headers, IF_NONE_MATCH if self.method in SAFE else IF_MATCH, ETAG]
+        if self.method == "GET" and is_paged(self.noted.data, self.noted.meta):
+            headers = [*headers, LINK]
         return [*([PATH_ID] if "{id}" in self.path else []), *self.noted.query, *headers]
 
     def get_request_serializer(self) -> Shape | PolymorphicProxySerializer | None:
@@ -135,6 +144,8 @@ class EnvelopeSchema(AutoSchema):
         schema, example = self._answer(noted)
         given = [OpenApiExample("success", value=example)]
         answers = {str(status): OpenApiResponse(schema, "Done" if status < 400 else "Not now", given) for status in noted.statuses}
+        if noted.versioned and self.method in SAFE:
+            answers["304"] = OpenApiResponse(None, "What you have is right.")
         return answers | ({} if noted.bare else self._refusals(noted))
 
     def get_examples(self) -> list[OpenApiExample]:
@@ -184,7 +195,8 @@ class EnvelopeSchema(AutoSchema):
         examples: dict[int, dict[str, Any]] = defaultdict(dict)
         of_every_door: tuple[type[DomainError], ...] = getattr(self.view, "refusals", lambda method: ())(self.method)
         invalid = (Invalid,) if of_every_door or noted.body or noted.query else ()  # a door refuses words that it does not know
-        for refusal in (*of_every_door, *invalid, *noted.refuses):
+        changed = (Changed,) if noted.versioned and self.method not in SAFE else ()
+        for refusal in (*of_every_door, *invalid, *changed, *noted.refuses):
             examples[STATUS[refusal.kind]][refusal.code] = _told(refusal)
         if noted.body:
             examples[400]["malformed_json"] = _refused("The body must be a JSON object", "malformed_json")

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from convalloc import clock, phones
+from convalloc.api import versions
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.schema import Operation, Shape, documented
@@ -44,7 +45,7 @@ UNCLAIMABLE = (HeldByAnother, AlreadyResolved, NotSubscribed, *IDLE)
 
 def _act(body: Shape, message: str, *refuses: type[DomainError], **facts: Any) -> Callable[[Operation], Operation]:
     """What all acts on a conversation have in common: they answer with the conversation as it is now."""
-    return documented(shapes.Conversation, body=body, message=message, refuses=(Missing, *refuses), **facts)
+    return documented(shapes.Conversation, body=body, message=message, refuses=(Missing, *refuses), **{"versioned": True, **facts})
 
 
 class Conversations(TenantDoor):
@@ -62,7 +63,7 @@ class Conversations(TenantDoor):
         found = page(View.of(self.caller, filters), wish, self._weights, clock.now())
         return success({"conversations": found.conversations, "next_cursor": found.next_cursor, "has_more": found.next_cursor is not None})
 
-    @documented(shapes.Conversation, refuses=(NotYourInbox, Missing))
+    @documented(shapes.Conversation, refuses=(NotYourInbox, Missing), versioned=True)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One conversation."""
         return self._answer(queue.find_visible(int(pk), self.caller))
@@ -91,7 +92,7 @@ class Conversations(TenantDoor):
         found = page(view, asked | {"sort": "newest"}, self._weights, clock.now())
         return listing(found.conversations, next_cursor=found.next_cursor, has_more=found.next_cursor is not None)
 
-    @_act(bodies.Work, ALLOCATED, *IDLE, QueueBusy, nullable=True, or_many=True)
+    @_act(bodies.Work, ALLOCATED, *IDLE, QueueBusy, nullable=True, or_many=True, versioned=False)
     @action(detail=False, methods=["post"])
     def allocate(self, request: Request) -> Response:
         """Give an operator the best waiting conversation of their inboxes; with `count` up to so many, best first, as a list."""
@@ -166,7 +167,7 @@ class Conversations(TenantDoor):
 
     def _answer(self, conversation: Conversation, message: str | None = None, **meta: Any) -> Response:
         data = wire.one(conversation.pk, self._weights)
-        return success(data, message=message, meta={"timestamp": clock.now(), **meta} if meta else None)
+        return versions.shown(self.request, data, message=message, meta={"timestamp": clock.now(), **meta} if meta else None)
 
 
 class Recalculation(LongDoor):

@@ -8,6 +8,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from convalloc.api import versions
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.fields import Id
@@ -96,11 +97,10 @@ class Labels(TenantDoor):
         body = checked(NewLabel, request.data)
         inbox = desk.visible_inbox(self.caller, body["inbox_id"])
         creator = self._creator(body.get("created_by", self.caller.pk))
-        return success(
-            _spell(catalogue.add(inbox, body["name"], body["color"], created_by=creator)), message="Label created successfully", status=201
-        )
+        label = catalogue.add(inbox, body["name"], body["color"], created_by=creator)
+        return versions.shown(request, _spell(label), message="Label created successfully", status=201)
 
-    @documented(shapes.LabelRow, body=ChangedLabel, message="Label updated successfully", refuses=(Missing, DuplicateLabel))
+    @documented(shapes.LabelRow, body=ChangedLabel, message="Label updated successfully", refuses=(Missing, DuplicateLabel), versioned=True)
     def update(self, request: Request, pk: str) -> Response:
         """Another name or colour."""
         label = self._own(int(pk))
@@ -108,9 +108,9 @@ class Labels(TenantDoor):
         if body.pop("inbox_id", label.inbox_id) != label.inbox_id:
             raise ValidationError({"inbox_id": '"inbox_id" must be the inbox of the label: it cannot move'})
         self._creator(body.pop("created_by", self.caller.pk))
-        return success(_spell(catalogue.change(label.pk, **body)), message="Label updated successfully")
+        return versions.shown(request, _spell(catalogue.change(label.pk, **body)), message="Label updated successfully")
 
-    @documented(None, message="Label deleted successfully", refuses=(Missing,))
+    @documented(None, message="Label deleted successfully", refuses=(Missing,), versioned=True)
     def destroy(self, request: Request, pk: str) -> Response:
         """Take a word off everything that wears it, and out of the catalogue."""
         labelling.retire(self._own(int(pk)))
@@ -121,6 +121,7 @@ class Labels(TenantDoor):
         body=bodies.LabelOnConversation,
         message="Label attached successfully",
         refuses=(NotYourInbox, Missing, LabelOfAnotherInbox),
+        versioned=True,
     )
     @action(detail=False, methods=["post"])
     def attach(self, request: Request) -> Response:
@@ -133,6 +134,7 @@ class Labels(TenantDoor):
         body=bodies.LabelOnConversation,
         message="Label detached successfully",
         refuses=(NotYourInbox, Missing, LabelOfAnotherInbox),
+        versioned=True,
     )
     @action(detail=False, methods=["post"])
     def detach(self, request: Request) -> Response:
@@ -157,9 +159,9 @@ class Labels(TenantDoor):
         return body
 
     def _answer(self, conversation: Conversation, message: str) -> Response:
-        return success(wire.one(conversation.pk, Weights.of(self.caller.tenant)), message=message)
+        return versions.shown(self.request, wire.one(conversation.pk, Weights.of(self.caller.tenant)), message=message)
 
 
 def _spell(label: Label) -> dict[str, Any]:
-    names = ("id", "tenant_id", "inbox_id", "name", "color", "created_by_id", "created_at", "updated_at")
+    names = ("id", "tenant_id", "inbox_id", "name", "color", "created_by_id", "created_at", "updated_at", "version")
     return {name.replace("created_by_id", "created_by"): getattr(label, name) for name in names}

@@ -6,6 +6,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from convalloc.api import versions
 from convalloc.api.bodies import checked
 from convalloc.api.envelope import listing, success
 from convalloc.api.schema import documented
@@ -31,17 +32,18 @@ class Operators(TenantDoor):
         """Everybody of the tenant, with status and number of conversations held."""
         return listing(statistics.of_operators())
 
-    @documented(people.OperatorStatus, refuses=(Missing,))
+    @documented(people.OperatorStatus, refuses=(Missing,), versioned=True)
     @action(detail=True, methods=["get"])
     def status(self, request: Request, pk: str) -> Response:
         """Whether an operator takes work."""
-        return _status_answer(presence.status_of(self.on_behalf_of(int(pk))))
+        return _status_answer(request, presence.status_of(self.on_behalf_of(int(pk))))
 
     @documented(
         people.OperatorStatus,
         body=bodies.NewStatus,
         message="Operator status updated successfully",
         refuses=(Missing, RoleTooLow, OperatorDisabled),
+        versioned=True,
     )
     @status.mapping.put
     def change_status(self, request: Request, pk: str) -> Response:
@@ -55,7 +57,7 @@ class Operators(TenantDoor):
         if release is Release.NOW and not self.caller.is_manager:
             raise RoleTooLow(needed=Role.MANAGER)
         row = grace.change_status(operator_id, Status(wish["status"]), self.caller.tenant, reason=wish["reason"], release=release)
-        return _status_answer(row, message="Operator status updated successfully")
+        return _status_answer(request, row, message="Operator status updated successfully")
 
     @documented(people.OperatorStats, refuses=(Missing,))
     @action(detail=True, methods=["get"])
@@ -70,11 +72,11 @@ class Operators(TenantDoor):
         operator_id = self.on_behalf_of(int(pk))
         return listing(statistics.of_inboxes(Inbox.objects.filter(pk__in=desk.inboxes_of(operator_id))))
 
-    @documented(people.OperatorCapacity, refuses=(Missing,))
+    @documented(people.OperatorCapacity, refuses=(Missing,), versioned=True)
     @action(detail=True, methods=["get"])
     def capacity(self, request: Request, pk: str) -> Response:
         """How much an operator may hold and holds, in all and of each inbox they answer at."""
-        return success(capacity.of_operator(presence.find(self.on_behalf_of(int(pk)))))
+        return versions.shown(request, capacity.of_operator(presence.find(self.on_behalf_of(int(pk)))))
 
     @documented(
         people.OperatorCapacity,
@@ -82,6 +84,7 @@ class Operators(TenantDoor):
         message="Limits changed successfully",
         shows=people.LIMITED,
         refuses=(Missing, NotSubscribed),
+        versioned=True,
     )
     @capacity.mapping.patch
     def change_capacity(self, request: Request, pk: str) -> Response:
@@ -91,9 +94,10 @@ class Operators(TenantDoor):
         operator = desk.limit(
             operator_id, own=body.get("own_limit", ...), inboxes={row["inbox_id"]: row["limit"] for row in body.get("inboxes", [])}
         )
-        return success(capacity.of_operator(operator), message="Limits changed successfully")
+        return versions.shown(request, capacity.of_operator(operator), message="Limits changed successfully")
 
 
-def _status_answer(row: OperatorStatus, message: str | None = None) -> Response:
-    status: dict[str, Any] = {"operator_id": row.operator_id, "status": row.status, "last_status_change_at": row.last_status_change_at}
-    return success({"status": status}, message=message)
+def _status_answer(request: Request, row: OperatorStatus, message: str | None = None) -> Response:
+    names = ("operator_id", "status", "last_status_change_at", "version")
+    status: dict[str, Any] = {name: getattr(row, name) for name in names}
+    return versions.shown(request, {"status": status}, status, message=message)

@@ -40,6 +40,7 @@ class StatusRow(Shape):
     operator_id = serializers.IntegerField()
     status = serializers.ChoiceField(choices=Status.choices)
     last_status_change_at = serializers.DateTimeField()
+    version = serializers.IntegerField(help_text="Counts every change of the status: see `If-Match`.")
 
 
 class OperatorStatus(Shape):
@@ -47,7 +48,7 @@ class OperatorStatus(Shape):
 
     status = StatusRow()
 
-    example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON}}
+    example = {"status": {"operator_id": 1, "status": "AVAILABLE", "last_status_change_at": NOON, "version": 4}}
 
 
 class InboxCapacity(Shape):
@@ -63,6 +64,7 @@ class OperatorCapacity(Shape):
     """How much a person may hold, and holds."""
 
     operator_id = serializers.IntegerField()
+    version = serializers.IntegerField(help_text="Counts every change of the limits and of the inboxes: see `If-Match`.")
     limit = serializers.IntegerField(allow_null=True, help_text="The one in force: their own, or else the tenant's. null: no limit.")
     own_limit = serializers.IntegerField(allow_null=True)
     tenant_limit = serializers.IntegerField(allow_null=True)
@@ -71,6 +73,7 @@ class OperatorCapacity(Shape):
 
     example = {
         "operator_id": 1,
+        "version": 2,
         "limit": 8,
         "own_limit": None,
         "tenant_limit": 8,
@@ -79,7 +82,7 @@ class OperatorCapacity(Shape):
     }
 
 
-LIMITED = {"limit": 5, "own_limit": 5, "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": 2, "held": 1}]}
+LIMITED = {"version": 3, "limit": 5, "own_limit": 5, "inboxes": [{"inbox_id": 1, "inbox_name": "Customer Support", "limit": 2, "held": 1}]}
 
 
 class OperatorStats(Shape):

@@ -60,7 +60,7 @@ class Conversation(Shape):
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     resolved_at = serializers.DateTimeField(allow_null=True)
-    version = serializers.IntegerField(help_text="Counts every change.")
+    version = serializers.IntegerField(help_text="Counts every change: see `If-Match`.")
     waiting_since = serializers.DateTimeField(allow_null=True, help_text="The first unanswered inbound message.")
     assignment = OpenAssignment(allow_null=True)
 
@@ -197,6 +197,7 @@ class TenantRow(Shape):
     in_words = serializers.CharField(help_text="What the weights mean.")
     ranking = Ranking()
     created_at = serializers.DateTimeField()
+    version = serializers.IntegerField(help_text="Counts every change of the settings: see `If-Match`.")
 
     example = {
         "id": 1,
@@ -218,10 +219,12 @@ class TenantRow(Shape):
         ),
         "ranking": {"up_to_date": True, "done": 6, "total": 6, "started_at": NOON},
         "created_at": NOON,
+        "version": 1,
     }
 
 
 TUNED = {
+    "version": 2,
     "priority_alpha": 0.5,
     "priority_beta": 0.5,
     "operator_capacity": 8,
@@ -296,6 +299,7 @@ class LabelRow(Shape):
     created_by = serializers.IntegerField(help_text="The operator who made it.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+    version = serializers.IntegerField(help_text="Counts every change: see `If-Match`.")
 
     example = {
         "id": 1,
@@ -306,6 +310,7 @@ class LabelRow(Shape):
         "created_by": 3,
         "created_at": NOON,
         "updated_at": NOON,
+        "version": 1,
     }
 
 

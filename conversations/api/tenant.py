@@ -10,8 +10,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from convalloc.api import versions
 from convalloc.api.bodies import checked
-from convalloc.api.envelope import success
 from convalloc.api.fields import WholeNumber
 from convalloc.api.schema import documented
 from conversations import recalculation, tasks
@@ -67,19 +67,21 @@ class OwnTenant(TenantDoor):
 
     basename = "tenant"
 
-    @documented(shapes.TenantRow)
+    @documented(shapes.TenantRow, versioned=True)
     def retrieve(self, request: Request) -> Response:
         """The settings of one's organisation, what its weights mean, and how far the queue is ranked by them."""
-        return success(_spell(self.caller.tenant))
+        return versions.shown(request, _spell(self.caller.tenant))
 
-    @documented(shapes.TenantRow, body=Settings, message="Settings changed successfully", shows=shapes.TUNED, refuses=(BadSetting,))
+    @documented(
+        shapes.TenantRow, body=Settings, message="Settings changed successfully", shows=shapes.TUNED, refuses=(BadSetting,), versioned=True
+    )
     def change(self, request: Request) -> Response:
         """Change settings. After other weights, caps or another clock the queue is ranked anew at once; `ranking` tells how far it is."""
         before = self.caller.tenant.weights_version
         tenant = desk.tune(**checked(Settings, request.data))
         if tenant.weights_version != before:
             _rank_soon(tenant.pk)
-        return success(_spell(tenant), message="Settings changed successfully")
+        return versions.shown(request, _spell(tenant), message="Settings changed successfully")
 
 
 def _rank_soon(tenant_id: int) -> None:
@@ -118,4 +120,5 @@ def _spell(tenant: Tenant) -> dict[str, Any]:
             "started_at": tenant.ranking_started_at,
         },
         "created_at": tenant.created_at,
+        "version": tenant.settings_version,
     }

@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from convalloc import limits
-from convalloc.api import rates
+from convalloc import limits, preconditions
+from convalloc.api import links, rates, versions
 from convalloc.api.bodies import refuse_unknown
 from convalloc.api.requests import current_request_id
 from convalloc.api.schema import noted
@@ -37,7 +37,7 @@ class TenantDoor(ViewSet):
     standings: Sequence[Standing] = ()  # how the caller stands with their limits
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()):
+        with isolation.transaction_without_tenant(), eventlog.caused_by(None, current_request_id()), preconditions.of_one_request():
             response = cast(HttpResponse, super().dispatch(request, *args, **kwargs))
             if getattr(response, "exception", False):
                 transaction.set_rollback(True)
@@ -55,7 +55,9 @@ class TenantDoor(ViewSet):
         verb = str(request.method).lower()
         if verb not in self.action_map:  # it is refused next
             return
-        refuse_unknown(request.query_params, noted(self, str(request.method)).query)
+        told = noted(self, str(request.method))
+        refuse_unknown(request.query_params, told.query)
+        versions.note_seen(request, taken=told.versioned)
         if question := repeating.question_of(self, request):
             setattr(self, verb, partial(self.once, question, getattr(self, verb)))  # as DRF bound the operation to the verb
 
@@ -75,6 +77,10 @@ class TenantDoor(ViewSet):
                 return act(request, *args, **kwargs)
         except Exception as problem:
             return self.handle_exception(problem)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        links.link_next(request, response)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
         """DRF's; whoever watches hears of it first, while the tenant is bound."""

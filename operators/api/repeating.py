@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -53,9 +54,22 @@ def question_of(door: Any, request: Request) -> Question | None:
     found = WELL_FORMED.fullmatch(offered)
     if found is None:
         raise MalformedKey
-    body = orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS).decode()  # the order of its names does not make another question
-    asked = (method, request.path.rstrip("/"), request.META.get("QUERY_STRING", ""), request.headers.get("If-Match", ""), body)
+    asked = (
+        method,
+        request.path.rstrip("/"),
+        request.META.get("QUERY_STRING", ""),
+        request.headers.get("If-Match", ""),
+        _canonical(request.data),
+    )
     return Question(door.caller.pk, operation, found[2], "\n".join(asked))
+
+
+def _canonical(body: Any) -> str:
+    """A body as text in which the order of its names makes no difference. Raises ParseError for one that is nested beyond reason."""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as problem:
+        raise ParseError("The body is not valid JSON: it is nested too deeply") from problem
 
 
 def kept(response: Response) -> Answer | None:

@@ -14,8 +14,8 @@ Told = dict[str, Any]
 EXCEPTED = {
     "conversation": {"priority_score", "inbox_name", "operator_name", "updated_at", "assignment"},
     "operator": {"last_status_change_at", "active_conversations"},  # `at` of the last event; a count
-    "tenant": {"in_words", "ranking"},
-    "label": {"updated_at"},
+    "tenant": {"in_words", "ranking", "version"},  # a version: one more with each event
+    "label": {"updated_at", "version"},
     "graceperiod": {"seconds_left", "inbox_id", "inbox_name", "operator_name", "external_conversation_id"},
     "inbox": {"queued_conversations", "allocated_conversations"},
     "apikey": {"last_used_at"},

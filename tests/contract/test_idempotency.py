@@ -10,7 +10,7 @@ from django.db.models import F
 
 from convalloc import vault
 from conversations.errors import AlreadyResolved
-from operators import repeats, sweeping
+from operators import repeats, staff, sweeping
 from operators.api.permissions import CHANGES_NOTHING
 from operators.models import ApiKey, IdempotencyKey
 from tenants import isolation
@@ -21,6 +21,7 @@ from tests.contract.routes import ROUTES, Route, call
 from tests.contract.test_all_or_nothing import WRITES, staged
 from tests.contract.test_api_keys import make
 
+PASSWORD = "correct horse battery"
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 LONG = [route for route in ROUTES if route.operation in {"recalculation-update-priorities", "contact-erase"}]
 MALFORMED = witness.invalid(**{"Idempotency-Key": '"Idempotency-Key" must be 1 to 255 of A-Z, a-z, 0-9 and ._~:+/=@-'})
@@ -218,6 +219,30 @@ def test_a_malformed_question_uses_no_key_up(cast: Cast, api: type[Api], body: d
     answer = allocate(api(cast.olga), cast.olga.pk)
 
     assert (malformed.status, answer.status, is_replayed(answer)) == (400, 200, False)
+
+
+@pytest.mark.parametrize("depth", [10, 200, 300, 600, 900])
+def test_a_body_that_is_nested_deeply_is_a_malformed_one(cast: Cast, api: type[Api], depth: int) -> None:
+    caller, body = api(cast.ada), b'{"name": ' + b"[" * depth + b"]" * depth + b"}"
+    headers = caller.headers | {"Idempotency-Key": KEY}
+
+    answer = caller.client.generic("PATCH", "/api/v1/tenant", body, "application/json", headers=headers)
+
+    assert answer.status_code == 400
+    assert rows(cast) == []
+
+
+def test_signing_in_knows_no_keys(cast: Cast, api: type[Api]) -> None:
+    """Nobody is known yet, and nothing that opens anything is kept."""
+    with isolation.act_as(cast.tenant.pk):
+        staff.set_password(cast.olga.pk, PASSWORD)
+    body = {"email": cast.olga.email, "password": PASSWORD}
+
+    first, second = (api(None).call("POST", "/auth/token", body, **{"Idempotency-Key": KEY}) for _ in range(2))
+
+    assert (first.status, second.status, is_replayed(second)) == (200, 200, False)
+    assert first.data["refresh_token"] != second.data["refresh_token"]
+    assert rows(cast) == []
 
 
 def test_who_may_not_ask_at_all_uses_no_key_up(cast: Cast, api: type[Api]) -> None:

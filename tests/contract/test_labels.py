@@ -41,6 +41,7 @@ def test_a_label_on_the_wire(cast: Cast, api: type[Api]) -> None:
     assert row.pop("updated_at").endswith("Z")
     assert row == {
         "id": label.pk,
+        "version": 1,
         "tenant_id": cast.tenant.pk,
         "inbox_id": cast.support.pk,
         "name": "Urgent",

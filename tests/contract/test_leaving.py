@@ -37,7 +37,7 @@ def test_a_reason_goes_into_the_event_and_the_history_and_leaves_the_answer_as_i
         period = PresencePeriod.objects.get(operator_id=cast.olga.pk, ended_at__isnull=True)
     assert (period.status, period.reason, period.actor_id) == ("AWAY", "team meeting", getattr(cast, caller).pk)
     assert answer.body.keys() == {"status", "message", "data"}
-    assert answer.data["status"].keys() == {"operator_id", "status", "last_status_change_at"}
+    assert answer.data["status"].keys() == {"operator_id", "status", "last_status_change_at", "version"}
 
 
 def test_an_absence_is_graced_for_its_reason(cast: Cast, api: type[Api]) -> None:

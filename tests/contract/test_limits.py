@@ -47,6 +47,7 @@ def test_tells_what_is_allowed_and_what_is_held(cast: Cast, api: type[Api]) -> N
     assert (answer.status, set(answer.body)) == (200, {"status", "data"})
     assert answer.data == {
         "operator_id": cast.olga.pk,
+        "version": 1,
         "limit": None,
         "own_limit": None,
         "tenant_limit": None,

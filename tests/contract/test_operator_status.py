@@ -36,7 +36,7 @@ def test_tells_the_status(cast: Cast, api: type[Api]) -> None:
     assert set(answer.body) == {"status", "data"}
     status = answer.data["status"]
     assert status.pop("last_status_change_at").endswith("Z")
-    assert status == {"operator_id": cast.olga.pk, "status": "AVAILABLE"}
+    assert status == {"operator_id": cast.olga.pk, "status": "AVAILABLE", "version": 1}
 
 
 @pytest.mark.parametrize("status", ["AWAY", "OFFLINE"])

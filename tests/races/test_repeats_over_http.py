@@ -13,6 +13,7 @@ import pytest
 from conversations.models import Assignment
 from operators.models import IdempotencyKey, Operator
 from tenants import isolation
+from tenants.models import Event
 from tests.conftest import Answer, Cast, assemble
 from tests.races import dying, over_http
 from tests.races.over_http import Caller, callers, released
@@ -138,6 +139,17 @@ def test_an_expired_key_is_taken_over_by_one(product: int, cast: Cast) -> None:
 
     assert {(answer.status, answer.raw) for answer in answers} == {(200, answers[0].raw)}
     assert held_by(cast, cast.olga) == 2
+
+
+def test_what_takes_many_transactions_is_begun_by_one_and_the_others_are_told_to_wait(product: int, cast: Cast) -> None:
+    answers = sent_by_all(product, cast.ada, "POST", "/contacts/erase", {"phone_number": "+19870000000"})
+
+    done = [answer for answer in answers if answer.status == 200]
+    assert len({answer.raw for answer in done}) == 1
+    assert len(done) - replayed(done) == 1
+    assert {answer.body["code"] for answer in answers if answer.status != 200} <= {"idempotency_key_in_use"}
+    with isolation.act_as(cast.tenant.pk):
+        assert Event.objects.filter(kind="contact.erased").count() == 1
 
 
 @pytest.mark.usefixtures("without_the_constraint")

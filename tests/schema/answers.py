@@ -52,6 +52,8 @@ def breaks(answer: Answer, method: str, template: str) -> list[str]:
     promised = operation(method, template)["responses"].get(str(answer.status))
     if promised is None:
         return [f"{method} {template} answers {answer.status}, which the schema does not know: {answer.body}"]
+    if answer.status == 304:
+        return [f"304 with a body: {answer.raw!r}"] if answer.raw else []
     found = faults(answer.body, promised["content"]["application/json"]["schema"])
     if promised["description"].startswith("`code`: "):  # a probe's 503 has no envelope
         codes = promised["description"].removeprefix("`code`: ").split(", ")

@@ -31,12 +31,15 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "grace_ends_with_a_reason": ("grace_period_assignments", {"ended_at": LONG_AGO, "end_reason": None}),
     "grace_lasts": ("grace_period_assignments", {"opened_at": LONG_AGO, "expires_at": LONG_AGO}),
     "inbox_grace_range": ("inboxes", {"grace_period_minutes": 0}),
+    "labels_version_check": ("labels", {"version": -1}),
     "label_color_is_rrggbb": ("labels", {"color": "#33669g"}),
     "label_has_a_name": ("labels", {"name": ""}),
     "message_known_direction": ("received_messages", {"direction": "sideways"}),
     "operator_inbox_subscriptions_capacity_check": ("operator_inbox_subscriptions", {"capacity": -1}),
     "operator_capacity_range": ("operators", {"capacity": 10_001}),
     "operator_email_lower_case": ("operators", {"email": "New@tenant.example"}),
+    "operator_status_version_check": ("operator_status", {"version": -1}),
+    "operators_limits_version_check": ("operators", {"limits_version": -1}),
     "operator_known_role": ("operators", {"role": "KING"}),
     "operator_known_status": ("operator_status", {"status": "ASLEEP"}),
     "operator_of_platform_is_admin": ("operators", {"tenant_id": 0, "role": "OPERATOR"}),
@@ -61,6 +64,7 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "tenants_ranking_run_check": ("tenants", {"ranking_run": -1}),
     "tenants_ranking_total_check": ("tenants", {"ranking_total": -1}),
     "tenants_ranked_version_check": ("tenants", {"ranked_version": -1}),
+    "tenants_settings_version_check": ("tenants", {"settings_version": -1}),
     "tenants_weights_version_check": ("tenants", {"weights_version": -1}),
 }
 # Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
