@@ -22,13 +22,17 @@ EXCEPTED = {
     "signingsecret": {"last_used_at"},
     "session": {"last_used_at", "current"},
 }
-# What the event itself says of something new: who made it and when; and its tenant, which is the reader's.
+# What the event itself says of something new: who made it and when; and its tenant, which is the reader's. Nor does any event tell
+# whose conversation it is: the log outlives an erasure.
 AT_BIRTH = {
+    "conversation": {"id", "tenant_id", "created_at", "external_conversation_id", "customer_phone_number"},
     "label": {"id", "tenant_id", "created_by", "created_at"},
     "graceperiod": {"id", "reason", "opened_at"},
     "apikey": {"id", "created_by", "created_at", "revoked_at"},
     "signingsecret": {"id", "created_by", "created_at", "dropped_at", "sign_as"},
 }
+# As what something begins of which nobody said otherwise.
+BLANK: dict[str, dict[str, Any]] = {"conversation": {"assigned_operator_id": None, "resolved_at": None, "label_ids": []}}
 # Kinds after which their subject is not in its list any more, and those that tell of deeds without a trace in any list.
 ENDS = {"label.deleted", "grace.cancelled", "grace.expired", "session.ended"}
 MARKS = {"api_key.revoked": "revoked_at", "signing_secret.dropped": "dropped_at"}  # the instant is the event's, to the millisecond
@@ -63,7 +67,7 @@ def folded(state: State, events: Iterable[Told]) -> State:
         if event["kind"] in ENDS:
             state.pop(thing, None)
         elif event["kind"] not in DEEDS:
-            row = state.setdefault(thing, {})
+            row = state.setdefault(thing, deepcopy(BLANK.get(thing[0], {})))
             told = dict(event["after"])
             if event["kind"] == "operator.limits_changed" and "inboxes" in told:
                 known = {seat["inbox_id"]: seat for seat in row["inboxes"] + told["inboxes"]}

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from convalloc import clock
+from conversations.models import Conversation
 from operators.models import Operator, Status
 from tenants import eventlog, isolation
 from tenants.kinds import KINDS
@@ -12,7 +14,7 @@ from tenants.models import Event
 from tests.conftest import Api, Cast
 from tests.contract.folding import DEEDS, Told, begins_elsewhere, contradictions, fetched, folded
 from tests.contract.routes import ROUTES, Route, call, session, stage
-from tests.contract.witness import held, kept, set_status
+from tests.contract.witness import held, kept, resolved, set_status
 from tests.conversations.invariants import misfits
 from tests.operators.test_leases import with_leases
 
@@ -83,6 +85,18 @@ def status(who: str, wished: str, **more: str) -> Callable[[Cast], Question]:
     return ask
 
 
+def message_to(situation: Callable[[Cast], Conversation]) -> Callable[[Cast], Question]:
+    """A customer writes in a conversation that is there already."""
+
+    def ask(cast: Cast) -> Question:
+        row = situation(cast)
+        told = {"message_id": "SM2", "external_conversation_id": row.external_conversation_id, "inbox": row.inbox_id}
+        told |= {"customer_phone_number": row.customer_phone_number, "direction": "inbound", "sent_at": clock.now().isoformat()}
+        return cast.ada, "POST", "/ingest/messages", told
+
+    return ask
+
+
 SETTINGS = {
     "name": "Another",
     "priority_alpha": 0.3,
@@ -123,6 +137,7 @@ TOLD_PLAINLY = {
     "conversation-move-inbox": (),  # to where it is
     "recalculation-update-priorities": ("tenant.priorities_recalculated",),
     "contact-erase": ("contact.erased",),
+    "ingest-messages": ("conversation.created", "message.received"),
     "session-end": ("session.ended",),
     "session-end-all": ("session.ended",),
     "api-key-create": ("api_key.made",),
@@ -178,6 +193,10 @@ MORE = [
     Act("contact-erase", "with a telling id", post("ada", "/contacts/erase", phone_number=lambda cast: cast.conversation(
         customer_phone_number="+19870000001", external_conversation_id="sms-19870000001").customer_phone_number),
         ("conversation.erased", "contact.erased")),
+    Act("ingest-messages", "to what waits", message_to(lambda cast: cast.conversation()), ("message.received",)),
+    Act("ingest-messages", "to what is held", message_to(lambda cast: held(cast, cast.otto)), ("message.received",)),
+    Act("ingest-messages", "to what is resolved", message_to(lambda cast: resolved(cast, cast.otto)),
+        ("message.received", "conversation.reopened")),
     Act("session-end-all", "of two", lambda cast: (cast.ada, "DELETE", f"/operators/{signed_in(cast) and cast.olga.pk}/sessions", None),
         ("session.ended",) * 2),
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from tests.contract import witness
 from tests.contract.routes import OPEN_TO_POST, ROUTES, Route, call, placed, stage_anything
 
 WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH") and (route.body or route.extra)]
-ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body]
+# The ingest's inbox may be a phone number as well: tests/contract/test_ingest.py says what it may not be.
+ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body if route.operation != "ingest-messages"]
 ANY_FIELD_WILL_DO = {"label-update", "tenant-change", "operator-change-capacity"}
 HOSTILE_IDS: list[Any] = [
     None,

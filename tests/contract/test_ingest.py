@@ -238,6 +238,19 @@ def test_what_is_bad_alone_is_an_error_of_its_own(cast: Cast) -> None:
     ]
 
 
+NO_INBOX = [None, "", " ", 0, -1, 1.5, 5.0, True, False, [], [1], {}, {"id": 1}, 2**63, 1e308, "1\0", "9" * 41, "9" * 5000]
+NOBODYS = [987_654_321, "987654321", "abc", "1e3", "0x10", "1_0", "\N{ARABIC-INDIC DIGIT FIVE}", "\U0001f4a3", "9" * 40, "' OR 1=1 --"]
+
+
+def test_what_names_no_inbox_is_400_and_what_names_nobodys_is_404(cast: Cast) -> None:
+    with witness.untouched(cast):
+        unread = [send(cast, told(cast, inbox=name)) for name in NO_INBOX]
+        unknown = [send(cast, told(cast, inbox=name)) for name in NOBODYS]
+
+    assert [(answer.status, list(answer.fields)) for answer in unread] == [(400, ["inbox"])] * len(NO_INBOX)
+    assert [(answer.status, answer.body["code"]) for answer in unknown] == [(404, "not_found")] * len(NOBODYS)
+
+
 def test_a_clock_that_is_a_little_ahead_is_borne(cast: Cast) -> None:
     assert send(cast, told(cast, minutes_ago=-4)).status == 201
     invariants.assert_all(cast)
