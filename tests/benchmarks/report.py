@@ -99,7 +99,8 @@ class Report:
     def compared(self, name: str, goal: str, above: Sequence[Round], below: Sequence[Round]) -> None:
         """Add a ratio of rates, of turns that stood beside each other."""
         values = [upper.rate / lower.rate for upper, lower in zip(above, below, strict=True)]
-        by_cpu = statistics.median(lower.cost / upper.cost for upper, lower in zip(above, below, strict=True))
+        least = 1e-9  # CPU time is told in hundredths of a second: a short turn can have cost none
+        by_cpu = statistics.median(lower.cost / max(upper.cost, least) for upper, lower in zip(above, below, strict=True))
         self.ratios.append(Ratio(name, goal, statistics.median(values), min(values), max(values), by_cpu))
 
     def text(self) -> str:
