@@ -27,6 +27,7 @@ TENANT_OF = {
     "Operator": "tenant_of_operator",
     "Session": "tenant_of_session",
     "Signing secret": "tenant_of_signing_secret",
+    "Webhook": "tenant_of_webhook",
 }
 
 

@@ -153,6 +153,7 @@ LOOKED_AT_BY = {
     "api_key_by_id": "tenant_of_api_key",
     "signing_secret_by_id": "tenant_of_signing_secret",
     "session_by_id": "tenant_of_session",
+    "webhook_by_id": "tenant_of_webhook",
     "operator_id_alone": "tenant_of_operator",
 }
 FIRST_COLUMN = """

@@ -20,6 +20,17 @@ from tests.conftest import Cast
 OWNED_TABLES = sorted(model._meta.db_table for model in owned_models())
 Row = dict[str, Any]
 
+# What no act of people makes a row in, or none that is short to tell.
+MACHINES = (
+    "ticks",
+    "refresh_tokens",
+    "signing_secrets",
+    "seen_messages",
+    "signing_keys",
+    "totp_devices",
+    "received_messages",
+    "webhook_deliveries",
+)
 _numbers = count(1)
 
 
@@ -42,7 +53,7 @@ def furnish(cast: Cast) -> None:
     conversation = cast.conversation()
     label = cast.label()
     with isolation.act_as(cast.tenant.pk):
-        for table in ("ticks", "refresh_tokens", "signing_secrets", "seen_messages", "signing_keys", "totp_devices", "received_messages"):
+        for table in MACHINES:
             insert(table, specimen(table, cast))
         insert("conversation_labels", conversation_label(cast, conversation, label.pk))
         insert("assignments", assignment(cast, conversation))
@@ -133,6 +144,33 @@ def totp_device(cast: Cast) -> Row:
     return {"operator_id": operator_id, "secret": "sealed", "last_step": 0, "recovery_digests": Jsonb([])}
 
 
+def webhook(cast: Cast) -> Row:
+    return {
+        "url": "https://192.0.2.1/hook",
+        "description": "",
+        "kinds": Jsonb([]),
+        "payload": "thin",
+        "sealed": "sealed",
+        "former_sealed": "",
+        "stopped_because": "",
+        "read_transaction": 0,
+        "read_id": 0,
+    }
+
+
+def webhook_delivery(cast: Cast) -> Row:
+    return {
+        "webhook_id": insert("webhooks", specimen("webhooks", cast)),
+        "event_id": next(_numbers),
+        "kind": "label.created",
+        "state": "pending",
+        "due_at": timezone.now(),
+        "lease": 0,
+        "attempts": 0,
+        "tries": Jsonb([]),
+    }
+
+
 def subscription(cast: Cast) -> Row:
     return {"operator_id": cast.mia.pk, "inbox_id": cast.support.pk}
 
@@ -213,6 +251,8 @@ MAKERS = {
     "signing_keys": signing_key,
     "totp_devices": totp_device,
     "inboxes": inbox,
+    "webhooks": webhook,
+    "webhook_deliveries": webhook_delivery,
     "events": event,
     "ticks": tick,
     "operators": operator,
