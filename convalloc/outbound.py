@@ -89,7 +89,7 @@ class Line:
         except httpcore.TimeoutException:
             status, error = None, "timeout"
         except httpcore.ConnectError as problem:
-            error = "tls" if isinstance(problem.__cause__, ssl.SSLError) else "unreachable"
+            error = "tls" if isinstance(problem.__context__, ssl.SSLError) else "unreachable"
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
             error = "broken_off" if status is None else ""
         return Answer(status, error, round((time.monotonic() - began) * 1000))

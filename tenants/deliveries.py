@@ -107,10 +107,10 @@ def delay(attempts: int) -> timedelta:
 
 
 def log_of(webhook_id: int, beyond: int | None, limit: int, state: str = "") -> QuerySet[WebhookDelivery]:
-    """A webhook's deliveries, the newest first, from below an id. Raises Missing."""
+    """A webhook's deliveries, those of the newest events first, from below an event's id. Raises Missing."""
     rows = WebhookDelivery.objects.filter(webhook=webhooks.find(webhook_id))
     rows = rows.filter(state=state) if state else rows
-    return (rows if beyond is None else rows.filter(pk__lt=beyond)).order_by("-pk")[:limit]
+    return (rows if beyond is None else rows.filter(event_id__lt=beyond)).order_by("-event_id")[:limit]
 
 
 def retry(webhook_id: int, delivery_id: int) -> WebhookDelivery:

@@ -352,7 +352,7 @@ class WebhookDelivery(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant", "webhook", "due_at", "id"], name="webhook_delivery_due", condition=Q(state="pending")),
-            models.Index(fields=["tenant", "webhook", "id"], name="webhook_delivery_by_webhook"),
+            models.Index(fields=["id"], name="delivery_by_id"),  # tenant_of_delivery
             models.Index(fields=["tenant", "ended_at"], name="webhook_delivery_over", condition=Q(ended_at__isnull=False)),
         ]
 

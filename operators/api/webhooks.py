@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -54,6 +55,11 @@ class Change(serializers.Serializer[Any]):
     enabled = serializers.BooleanField(required=False, help_text="true: it goes on from where it stood.")
 
     example = {"kinds": ["conversation.claimed", "conversation.resolved"], "enabled": True}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"url": ['"url" or something else is required']})
+        return attrs
 
 
 class WebhookRow(serializers.Serializer[Any]):
@@ -214,7 +220,7 @@ class Webhooks(TenantDoor):
         binding = cursors.digest("newest", {"webhook": int(pk), "state": state})
         (beyond,) = cursors.read(wish["cursor"], [cursors.whole_number], binding) if wish["cursor"] else [None]
         found = [deliveries.described(row) for row in deliveries.log_of(int(pk), beyond, limit + 1, state)]
-        cursor = cursors.write([found[limit - 1]["id"]], binding) if len(found) > limit else None
+        cursor = cursors.write([found[limit - 1]["event_id"]], binding) if len(found) > limit else None
         return listing(found[:limit], next_cursor=cursor, has_more=cursor is not None)
 
     @documented(DeliveryRow, message="Delivery is tried again", refuses=(Missing,))

@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",
-            index=models.Index(fields=["tenant", "webhook", "id"], name="webhook_delivery_by_webhook"),
+            index=models.Index(fields=["id"], name="delivery_by_id"),
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",
@@ -163,6 +163,7 @@ class Migration(migrations.Migration):
         walls.Raise("Webhook"),
         walls.Raise("WebhookDelivery"),
         walls.whose("webhook", "webhooks"),
+        walls.whose("delivery", "webhook_deliveries"),
         walls.Lookup(
             "tenants_with_webhooks()",
             returns="SETOF bigint",

@@ -123,7 +123,7 @@ ROUTES = [
     Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
     Route("event-list", "GET", "/events", query={"conversation_id": CONVERSATION}),
 ]
-MAKES_A_ROW = {"ingest-messages", "label-create", "api-key-create", "signing-secret-create", "webhook-create", "webhook-test"}
+MAKES_A_ROW = {"ingest-messages", "label-create", "api-key-create", "signing-secret-create", "webhook-create"}
 OPEN_TO_POST = {"auth-token": "/auth/token", "auth-refresh": "/auth/refresh", "auth-logout": "/auth/logout"}
 OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
 

@@ -31,6 +31,7 @@ LOOKUPS = {
     "tenant_of_signing_secret": "bigint",
     "tenant_of_session": "bigint",
     "tenant_of_webhook": "bigint",
+    "tenant_of_delivery": "bigint",
 }
 # The ways in which the audit forgets: a customer (tests/conversations/test_erasure_walls.py), and what is old (test_retention.py)
 ERASURES = {"erase_words": "bigint", "erase_number": "bigint", "forget_events": "bigint[]"}
@@ -44,6 +45,7 @@ LOOKED_UP = {
     "sessions",
     "signing_secrets",
     "webhooks",
+    "webhook_deliveries",
 }
 
 

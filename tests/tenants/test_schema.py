@@ -19,6 +19,7 @@ LED_BY_ANOTHER = {
     "signing_secret_by_id",
     "session_by_id",
     "webhook_by_id",
+    "delivery_by_id",
 }
 MADE_BY_DJANGO = "operators_email_%_like"  # its companion of a unique text column
 
