@@ -192,7 +192,7 @@ def drips(line: socket.socket) -> None:
 def floods(line: socket.socket) -> None:
     """An answer without an end."""
     line.recv(65536)
-    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
     while True:
         line.sendall(b"x" * 65536)
 
