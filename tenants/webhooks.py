@@ -21,6 +21,7 @@ from tenants.models import Event, Webhook, WebhookDelivery
 MOST = 20  # of a tenant, stopped ones too
 FORMER_SIGNS = timedelta(hours=24)  # after its secret was replaced: the receiver has that long to learn the new one
 TESTED = "webhook.tested"  # stands in the log as any event, and goes to the one webhook that is tried out
+SENT = sorted(KINDS.keys() - {TESTED})  # kinds that a webhook can be told of besides
 BY_HAND = Webhook.Stopped.BY_HAND
 
 
@@ -155,7 +156,7 @@ def position(webhook: Webhook) -> Position:
 
 def wanted(webhook: Webhook) -> set[str]:
     """The kinds that it is told of."""
-    return (set(webhook.kinds) or KINDS.keys() - FOR_ADMINS) - {TESTED}
+    return set(webhook.kinds) or KINDS.keys() - FOR_ADMINS
 
 
 def keys(webhook: Webhook) -> list[bytes]:

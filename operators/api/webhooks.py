@@ -18,7 +18,6 @@ from convalloc.outbound import LONGEST_URL
 from operators.api.doors import TenantDoor
 from tenants import deliveries, eventlog, webhooks
 from tenants.errors import BadPosition, BadUrl, EnoughWebhooks, PositionExpired, WebhookStopped
-from tenants.kinds import KINDS
 from tenants.models import Webhook, WebhookDelivery
 
 LATEST = "latest"
@@ -33,9 +32,9 @@ class NewWebhook(serializers.Serializer[Any]):
     url = serializers.CharField(max_length=LONGEST_URL, help_text="Where to POST to: https, on the internet.")
     description = serializers.CharField(max_length=200, default="", allow_blank=True, help_text="What for; only people read it.")
     kinds = serializers.ListField(
-        child=serializers.ChoiceField(choices=sorted(KINDS)),
+        child=serializers.ChoiceField(choices=webhooks.SENT),
         default=list,
-        max_length=len(KINDS),
+        max_length=len(webhooks.SENT),
         help_text="Kinds of events; none: all but those for administrators.",
     )
     payload = serializers.ChoiceField(
@@ -50,7 +49,7 @@ class Change(serializers.Serializer[Any]):
 
     url = serializers.CharField(max_length=LONGEST_URL, required=False)
     description = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    kinds = serializers.ListField(child=serializers.ChoiceField(choices=sorted(KINDS)), required=False, max_length=len(KINDS))
+    kinds = serializers.ListField(child=serializers.ChoiceField(choices=webhooks.SENT), required=False, max_length=len(webhooks.SENT))
     payload = serializers.ChoiceField(choices=Webhook.Payload.values, required=False)
     enabled = serializers.BooleanField(required=False, help_text="true: it goes on from where it stood.")
 

@@ -174,15 +174,12 @@ def test_a_replay_from_the_end_leaves_out_what_was_not_read(hook: Hooked) -> Non
 
 
 def test_the_test_button_sends_an_event_of_its_own_whatever_the_kinds(hook: Hooked) -> None:
-    for kinds in (["label.changed"], ["webhook.tested"]):
-        picky = hooked(hook.cast, hook.receiver, kinds=kinds)
-        hook.receiver.got.clear()
+    picky = hooked(hook.cast, hook.receiver, kinds=["label.changed"])
 
-        made = picky.call("POST", "/test")
-        hook.send()
-        hook.send()
+    made = picky.call("POST", "/test")
+    hook.send()
 
-        assert hook.receiver.ids == [made["event_id"]] == hook.event_ids("webhook.tested")[-1:]
+    assert hook.receiver.ids == [made["event_id"]] == hook.event_ids("webhook.tested")
     assert hook.receiver.got[0].told["type"] == "webhook.tested"
     assert hook.deliveries() == []
 

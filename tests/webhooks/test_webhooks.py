@@ -67,6 +67,13 @@ def test_managers_look_and_administrators_act(cast: Cast, api: type[Api]) -> Non
     assert witness.said(api(cast.olga).get("/webhooks")) == witness.role_too_low("MANAGER")
 
 
+@pytest.mark.parametrize("kinds", [["webhook.tested"], ["label.created", "label.lost"], "label.created", [1]])
+def test_a_webhook_is_told_of_kinds_that_there_are_and_of_nobody_elses_test(kinds: Any, cast: Cast, api: type[Api]) -> None:
+    answer = api(cast.ada).post("/webhooks", url=URL, kinds=kinds)
+
+    assert (answer.status, answer.body["code"]) == (400, "validation_failed")
+
+
 @pytest.mark.parametrize("after", ["tomorrow", "9223372036854775807-1", "-1-1"])
 def test_a_replay_goes_to_a_position_that_the_log_gave(after: str, cast: Cast, api: type[Api]) -> None:
     id_ = api(cast.ada).post("/webhooks", url=URL).data["id"]
