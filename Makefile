@@ -10,7 +10,7 @@ DEVELOPMENT_MACHINE = env DEVELOPMENT=$${DEVELOPMENT:-true}
 # An upgrade of the system's Python can leave a venv without its interpreter: then it is made anew.
 $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.made)
 
-.PHONY: help run dev test bench hunt model chaos deliver fuzz reset lint fmt lock sbom
+.PHONY: help run dev test bench hunt model chaos deliver hooks fuzz reset lint fmt lock sbom
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -40,6 +40,9 @@ chaos: $(VENV)/.test  ## two minutes of crashes under load: nothing lost, double
 
 deliver: $(VENV)/.test  ## 5,000 messages one to seven times each, shuffled, while workers are killed: each counts once (INGEST_IDS=20000: more)
 	@INGEST_IDS=$${INGEST_IDS:-5000} $(PY) -m pytest tests/ingest/test_parallel_senders.py -k counts_once -rP $(ARGS)
+
+hooks: $(VENV)/.test  ## 5,000 events to a webhook while the workers that send are killed: none missing, none made up (HOOKS_EVENTS=20000: more)
+	@HOOKS_EVENTS=$${HOOKS_EVENTS:-5000} $(PY) -m pytest tests/webhooks/test_killed_workers.py -k missing -rP $(ARGS)
 
 fuzz: $(VENV)/.test  ## questions made out of the OpenAPI document, good and bad, for three roles (FUZZ_EXAMPLES=500 FUZZ_SEED=7: others)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PY) -m pytest tests/security/test_fuzz.py -rP $(ARGS)

@@ -14,7 +14,7 @@ from django.conf import settings
 from kombu import Exchange, Queue
 
 from convalloc import tracing
-from convalloc.rhythm import Every
+from convalloc.rhythm import OFTEN_SECONDS, Every
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convalloc.settings")
 
@@ -43,8 +43,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # What has a deadline never waits behind what only has an order: to rank a long queue anew takes a turn of 45 s, again and again.
 # A worker without -Q takes from both; a second one, with `-Q deadlines`, is there when the first is busy ranking.
-DEADLINES, RANKING = "deadlines", "ranking"
-app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (DEADLINES, RANKING)]
+# Webhooks' receivers may be slow: a third, with `-Q webhooks`, is there while the first waits for them.
+DEADLINES, RANKING, WEBHOOKS = "deadlines", "ranking", "webhooks"
+app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (DEADLINES, RANKING, WEBHOOKS)]
 app.conf.task_create_missing_queues = False  # a worker on a queue that nobody fills does not start
 app.conf.task_default_queue = DEADLINES
 app.conf.task_routes = {
@@ -56,7 +57,7 @@ app.conf.task_routes = {
         "conversations.tasks.forget_events",
         "operators.tasks.sweep",
     )
-}
+} | {"tenants.tasks.send_webhooks": {"queue": WEBHOOKS}}
 # No tick expires: that would be decided by the clocks of two processes. Of those that piled up, tenants.ticks lets one work.
 EVERY_TICK = Every(settings.TICK_SECONDS)
 app.conf.beat_schedule = {
@@ -72,4 +73,6 @@ app.conf.beat_schedule = {
     "forget events": {"task": "conversations.tasks.forget_events", "schedule": Every(15 * settings.TICK_SECONDS)},
     # What it forgets opens nothing any more; late only means more rows. A visit to every tenant is not worth it each minute.
     "sweep": {"task": "operators.tasks.sweep", "schedule": Every(15 * settings.TICK_SECONDS)},
+    # Whoever listens hears of it within seconds, and what failed is tried again at its time. Late only means later.
+    "send webhooks": {"task": "tenants.tasks.send_webhooks", "schedule": Every(OFTEN_SECONDS)},
 }

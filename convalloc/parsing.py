@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,6 +76,11 @@ def origins(text: str) -> list[str]:
     if wrong := [origin for origin in found if not re.fullmatch(r"https?://[^/\s?#@*]+", origin)]:
         raise ValueError(f"{', '.join(wrong)} is no origin like https://desk.example.com")
     return found
+
+
+def networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Comma separated networks, such as 10.1.0.0/16; an address alone is one."""
+    return [ip_network(word) for word in words(text)]
 
 
 def existing_file(text: str) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery.schedules import schedstate, schedule
 
+OFTEN_SECONDS = 5  # from one ring to the next, of what somebody waits for
 ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # Celery's intervals want dates
 
 

@@ -16,11 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from convalloc.embedded import address_book
-from convalloc.parsing import existing_file, log_level, origins, server_url, switch, weight, whole, words
+from convalloc.parsing import existing_file, log_level, networks, origins, server_url, switch, weight, whole, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
 POSTGRES = server_url("postgresql", "postgres")
 
 # name: (parser, default, unit and reason). The README's table and .env.example are tested against this.
@@ -71,6 +69,7 @@ DECLARED: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "RATE_LIMIT_CALLER": (whole(0, 1_000_000), 1200, "requests of one operator, or of one API key, in a minute; 0: no limit"),
     "RATE_LIMIT_TENANT": (whole(0, 10_000_000), 60_000, "requests of one tenant in a minute; 0: no limit"),
+    "WEBHOOK_NETWORKS": (networks, [], "networks of ours that webhooks may lead into, such as 10.1.0.0/16, comma separated; empty: none"),
     "OPERATOR_HEADER_AUTH": (switch, None, "true believes the X-Operator-Id header without proof; empty: as DEVELOPMENT"),
     "PRIORITY_ALPHA": (weight, Decimal("0.4"), "a new tenant's weight of the number of messages, 0 to 100, four decimals"),
     "PRIORITY_BETA": (weight, Decimal("0.6"), "a new tenant's weight of the waiting time, 0 to 100, four decimals"),
@@ -313,6 +312,7 @@ MAX_CONVERSATION_FETCH: int = S["MAX_CONVERSATION_FETCH"]
 
 # --- background work (the beat table is in convalloc/celery.py) ----------------------------------
 TICK_SECONDS: int = S["TICK_SECONDS"]
+WEBHOOK_NETWORKS: list[Any] = S["WEBHOOK_NETWORKS"]
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # tasks report to the log and the event log; nobody waits for a result
 CELERY_TASK_ACKS_LATE = True  # every task is idempotent: what a killed worker had in hand is delivered again

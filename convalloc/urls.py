@@ -21,6 +21,7 @@ from operators.api.me import Me
 from operators.api.presence import Presence
 from operators.api.sessions import Sessions
 from operators.api.signing import Signatures, SigningSecrets
+from operators.api.webhooks import Webhooks
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -36,6 +37,7 @@ router.register("inboxes", Inboxes, basename="inbox")
 router.register("api-keys", ApiKeys, basename="api-key")
 router.register("signing-secrets", SigningSecrets, basename="signing-secret")
 router.register("signatures", Signatures, basename="signature")
+router.register("webhooks", Webhooks, basename="webhook")
 router.register("labels", Labels, basename="label")
 router.register("events", Events, basename="event")
 

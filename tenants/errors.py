@@ -39,3 +39,21 @@ class PositionExpired(DomainError):
 
     kind = Kind.GONE
     code = "position_expired"
+
+
+class BadUrl(Invalid):
+    """Validation failed"""
+
+    told = '"url" must be a URL such as https://crm.example.com/events'
+
+
+class EnoughWebhooks(DomainError):
+    """This organisation has {limit} webhooks already: delete one first"""
+
+    code = "enough_webhooks"
+
+
+class WebhookStopped(DomainError):
+    """This webhook is stopped: enable it first"""
+
+    code = "webhook_stopped"

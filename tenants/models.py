@@ -278,3 +278,84 @@ class Tick(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.task} began at {self.began_at}"
+
+
+class Webhook(TenantAnchored):
+    """Where what happens in a tenant is sent, and up to where the log has been read for it. tenants.webhooks keeps these."""
+
+    class Payload(models.TextChoices):
+        THIN = "thin", "what happened to what: no names, no numbers"
+        FULL = "full", "the event as the API tells it"
+
+    class Stopped(models.TextChoices):
+        BY_HAND = "by_hand", "somebody turned it off"
+        GONE = "gone", "it answered 410"
+        FAILING = "failing", "nothing got through for days"
+
+    url = models.TextField()
+    description = models.TextField(blank=True, default="")
+    kinds = models.JSONField(default=list)  # of events; none: all but those for admins
+    payload = models.TextField(choices=Payload, default=Payload.THIN)
+    sealed = models.TextField(editable=False)  # the secret that it is signed with (convalloc.vault)
+    former_sealed = models.TextField(blank=True, default="", editable=False)  # the one before, which signs too until
+    former_until = models.DateTimeField(null=True, editable=False)
+    stopped_at = models.DateTimeField(null=True, editable=False)  # null: it is served
+    stopped_because = models.TextField(choices=Stopped, blank=True, default="", editable=False)
+    read_transaction = models.BigIntegerField(editable=False)
+    read_id = models.BigIntegerField(editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "webhooks"
+        constraints = [
+            models.CheckConstraint(name="webhook_known_payload", condition=Q(payload__in=["thin", "full"])),
+            models.CheckConstraint(
+                name="webhook_stopped_because",
+                condition=Q(stopped_at=None, stopped_because="")
+                | Q(stopped_at__isnull=False, stopped_because__in=["by_hand", "gone", "failing"]),
+            ),
+        ]
+        indexes = [models.Index(fields=["id"], name="webhook_by_id")]  # tenant_of_webhook
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookDelivery(TenantOwned):
+    """One event on its way to one webhook. tenants.deliveries keeps these."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "to be tried at due_at"
+        DELIVERED = "delivered", "the other side has it"
+        FAILED = "failed", "given up"
+
+    webhook = OwnedForeignKey(Webhook, models.CASCADE)
+    event_id = models.BigIntegerField()  # no key: the log may forget it
+    kind = models.TextField()
+    state = models.TextField(choices=State, default=State.PENDING)
+    due_at = models.DateTimeField()  # while somebody sends it: when they count as dead
+    lease = models.IntegerField(default=0)  # counts who took it: the late word of one before is not heard
+    attempts = models.PositiveSmallIntegerField(default=0)
+    tries = models.JSONField(default=list)  # of each attempt: at, status, error, milliseconds
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        db_table = "webhook_deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "webhook", "event_id"], name="webhook_event_once"),
+            models.CheckConstraint(
+                name="webhook_delivery_ends",
+                condition=Q(state="pending", ended_at=None) | Q(state__in=["delivered", "failed"], ended_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "webhook", "due_at", "id"], name="webhook_delivery_due", condition=Q(state="pending")),
+            models.Index(fields=["id"], name="delivery_by_id"),  # tenant_of_delivery
+            models.Index(fields=["tenant", "ended_at"], name="webhook_delivery_over", condition=Q(ended_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.event_id} to webhook {self.webhook_id}"

@@ -52,6 +52,11 @@ def with_retention() -> list[int]:
     return _ids("SELECT * FROM tenants_with_retention()")
 
 
+def with_webhooks() -> list[int]:
+    """Ids of the tenants that have a webhook which is served."""
+    return _ids("SELECT * FROM tenants_with_webhooks()")
+
+
 def _ids(lookup: str) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(lookup)

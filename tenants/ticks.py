@@ -25,7 +25,8 @@ LATE, LEFT = "late_seconds", "left"
 # A tick that begins sooner than this after the last one is a double. That may be an honest one whose predecessor came late, so that
 # from one beginning to the next it can be a period and this much: a quarter keeps that short, and still takes a pile for one ring.
 # A tick that died leaves a beginning without an end, which is older than this when the beat rings again.
-APART = f"interval '{settings.TICK_SECONDS / 4} seconds'"
+APART_SECONDS = settings.TICK_SECONDS / 4
+APART = "%(apart)s * interval '1 second'"
 # Compare and set: whoever waits here for a neighbour's insert or update, compares with what that one has written. A beginning
 # in the future, where the database's clock was set back, holds nobody up.
 BEGIN = f"""
@@ -72,18 +73,18 @@ class LastTick(NamedTuple):
         return self.began is not None and all(self.began < since for since in (self.ended, self.failed) if since is not None)
 
 
-def once(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
-    """Do the work of a tick, unless one began a moment ago; what it counted, nothing when it was left out.
+def once(task: str, work: Callable[[], dict[str, int]], *, apart: float = APART_SECONDS) -> dict[str, int]:
+    """Do the work of a tick, unless one began less than `apart` seconds ago; what it counted, nothing when it was left out.
 
     Outside a transaction: the beginning is committed before the work, and so is the failure of what it raises. A failure is no
     end: what others conclude from the last end, holds only for work that was done.
     """
-    return _do(task, work) if _begin(task) else {}
+    return _do(task, work) if _begin(task, apart) else {}
 
 
 def by_hand(task: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
     """As `once`; but who asks for it gets it, also where a tick began a moment ago."""
-    _begin(task)
+    _begin(task, APART_SECONDS)
     return _do(task, work)
 
 
@@ -121,9 +122,9 @@ def last(task: str, now: datetime) -> LastTick:
     )
 
 
-def _begin(task: str) -> bool:
+def _begin(task: str, apart: float) -> bool:
     with isolation.act_as(PLATFORM_TENANT_ID), connection.cursor() as cursor:
-        cursor.execute(BEGIN, {"tenant_id": PLATFORM_TENANT_ID, "task": task})
+        cursor.execute(BEGIN, {"tenant_id": PLATFORM_TENANT_ID, "task": task, "apart": apart})
         return cursor.fetchone() is not None
 
 

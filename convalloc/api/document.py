@@ -21,6 +21,7 @@ RESOURCES = {
     "signatures": "For integrators who try out their signing.",
     "signing-secrets": "What programs sign with.",
     "tenant": "The organisation's own settings.",
+    "webhooks": "Where events are sent, signed, until somebody has them.",
 }
 
 # What the operations' own parts do not say: the middleware and the doors say it with every answer.

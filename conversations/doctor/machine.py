@@ -151,7 +151,9 @@ def beat(app: Celery) -> Iterator[Finding]:
     with isolation.act_as(PLATFORM_TENANT_ID):
         age = now - Tenant.objects.get(pk=PLATFORM_TENANT_ID).created_at
     for entry in app.conf.beat_schedule.values():
-        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), entry["schedule"].run_every, age)
+        # What rings more often may take a turn longer than from one ring to the next.
+        period = max(entry["schedule"].run_every, timedelta(seconds=settings.TICK_SECONDS))
+        yield _tick(ticks.last(entry["task"].rpartition(".")[2], now), period, age)
 
 
 def _tick(tick: ticks.LastTick, period: timedelta, age: timedelta) -> Finding:

@@ -67,6 +67,16 @@ MATRIX: dict[str, dict[Role, Reach]] = {
     "signing-secret-create": ADMINS,
     "signing-secret-destroy": ADMINS,
     "signature-check": ALL,
+    "webhook-list": MANAGERS,
+    "webhook-retrieve": MANAGERS,
+    "webhook-deliveries": MANAGERS,
+    "webhook-create": ADMINS,
+    "webhook-partial-update": ADMINS,
+    "webhook-destroy": ADMINS,
+    "webhook-secret": ADMINS,
+    "webhook-test": ADMINS,
+    "webhook-retry": ADMINS,
+    "webhook-replay": ADMINS,
     "tenant-retrieve": ALL,
     "tenant-change": ADMINS,
     "operator-list": MANAGERS,
@@ -92,7 +102,7 @@ MATRIX: dict[str, dict[Role, Reach]] = {
 }
 
 # The scopes of API keys: a noun, to read or to write. None of these: for any key (me), or for none (what makes keys and secrets).
-READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet", "timeline"}
+READS = {"list", "retrieve", "search", "priority", "status", "stats", "inboxes", "capacity", "timesheet", "timeline", "deliveries"}
 NOUNS = {
     "conversation": "conversations",
     "recalculation": "conversations",
@@ -105,6 +115,7 @@ NOUNS = {
     "presence": "operators",
     "tenant": "settings",
     "event": "events",
+    "webhook": "webhooks",
 }
 FOR_ANY_KEY = {"me-retrieve", "signature-check"}
 # To repeat these is harmless whatever came of them: an Idempotency-Key on one is not looked at.

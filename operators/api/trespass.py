@@ -21,12 +21,14 @@ from operators.models import Operator
 TENANT_OF = {
     "API key": "tenant_of_api_key",
     "Conversation": "tenant_of_conversation",
+    "Delivery": "tenant_of_delivery",
     "Grace period": "tenant_of_grace_period",
     "Inbox": "tenant_of_inbox",
     "Label": "tenant_of_label",
     "Operator": "tenant_of_operator",
     "Session": "tenant_of_session",
     "Signing secret": "tenant_of_signing_secret",
+    "Webhook": "tenant_of_webhook",
 }
 
 

@@ -32,7 +32,7 @@ def shown() -> dict[str, tuple[str, str]]:
 
 
 def test_has_the_services_of_one_machine() -> None:
-    assert SERVICES.keys() == {"postgres", "redis", "migrate", "api", "worker", "timekeeper", "beat"}
+    assert SERVICES.keys() == {"postgres", "redis", "migrate", "api", "worker", "timekeeper", "courier", "beat"}
 
 
 def test_the_image_holds_the_product_and_nothing_else() -> None:
@@ -127,7 +127,7 @@ def test_every_queue_has_its_worker_and_deadlines_have_one_of_their_own() -> Non
         if "worker" in service.get("command", [])
     }
 
-    assert taken == {"worker": queues, "timekeeper": {"deadlines"}}
+    assert taken == {"worker": queues, "timekeeper": {"deadlines"}, "courier": {"webhooks"}}
 
 
 def test_nobody_waits_for_the_broker() -> None:

@@ -12,6 +12,8 @@ from tests.architecture.sources import DOORS, GROUND, ROOT, Source, everything, 
 LOCK_FILES = {
     "tenants/tuning.py": "a tenant",
     "tenants/inboxes.py": "an inbox",
+    "tenants/webhooks.py": "a webhook",
+    "tenants/deliveries.py": "what is on its way to one",
     "operators/presence.py": "an operator, by their status row",
     "operators/second_factor.py": "a second factor",
     "operators/sessions.py": "a session",

@@ -32,6 +32,7 @@ MALFORMED = {
     "RATE_LIMIT_ADDRESS": ["many", "1000001"],
     "RATE_LIMIT_CALLER": ["1e3"],
     "RATE_LIMIT_TENANT": ["-5"],
+    "WEBHOOK_NETWORKS": ["everywhere", "10.1.2.3/8", "10.0.0.0/33", "::1/129"],
     "OPERATOR_HEADER_AUTH": ["ja"],
     "PRIORITY_ALPHA": ["much", "-0.1", "100.1", "0.12345", "NaN", "inf"],
     "PRIORITY_BETA": ["0,6"],

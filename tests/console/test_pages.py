@@ -24,12 +24,25 @@ from operators.models import (
 )
 from tenants import isolation
 from tenants.checks import our_models
-from tenants.models import PLATFORM_TENANT_ID, Inbox, Tenant, Tick
+from tenants.models import PLATFORM_TENANT_ID, Inbox, Tenant, Tick, Webhook, WebhookDelivery
 from tests.conftest import Cast
 from tests.console.conftest import ids
 
 # The machine's own, for `manage.py doctor`; and what opens something, which nobody reads.
-PAGELESS = {Tick, Session, RefreshToken, ApiKey, SigningKey, SigningSecret, SeenMessage, IdempotencyKey, TotpDevice, ReceivedMessage}
+PAGELESS = {
+    Tick,
+    Session,
+    RefreshToken,
+    ApiKey,
+    SigningKey,
+    SigningSecret,
+    SeenMessage,
+    IdempotencyKey,
+    TotpDevice,
+    ReceivedMessage,
+    Webhook,
+    WebhookDelivery,
+}
 OURS = [model for model in our_models() if model not in PAGELESS]
 MISSING = 999_999_999
 names = pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)

@@ -21,6 +21,7 @@ EXCEPTED = {
     "apikey": {"last_used_at"},
     "signingsecret": {"last_used_at"},
     "session": {"last_used_at", "current"},
+    "webhook": {"position", "stopped_at", "former_until"},  # how far it is; `at` of the events
 }
 # What the event itself says of something new: who made it and when; and its tenant, which is the reader's. Nor does any event tell
 # whose conversation it is: the log outlives an erasure.
@@ -30,13 +31,14 @@ AT_BIRTH = {
     "graceperiod": {"id", "reason", "opened_at"},
     "apikey": {"id", "created_by", "created_at", "revoked_at"},
     "signingsecret": {"id", "created_by", "created_at", "dropped_at", "sign_as"},
+    "webhook": {"id", "created_at"},
 }
 # As what something begins of which nobody said otherwise.
 BLANK: dict[str, dict[str, Any]] = {"conversation": {"assigned_operator_id": None, "resolved_at": None, "label_ids": []}}
 # Kinds after which their subject is not in its list any more, and those that tell of deeds without a trace in any list.
-ENDS = {"label.deleted", "grace.cancelled", "grace.expired", "session.ended"}
+ENDS = {"label.deleted", "grace.cancelled", "grace.expired", "session.ended", "webhook.deleted"}
 MARKS = {"api_key.revoked": "revoked_at", "signing_secret.dropped": "dropped_at"}  # the instant is the event's, to the millisecond
-DEEDS = {"tenant.priorities_recalculated", "contact.erased"}
+DEEDS = {"tenant.priorities_recalculated", "contact.erased", "webhook.secret_replaced", "webhook.tested", "webhook.replayed"}
 
 
 def fetched(cast: Cast) -> State:
@@ -55,6 +57,7 @@ def fetched(cast: Cast) -> State:
     for type_, path in (("label", "/labels"), ("graceperiod", "/grace-periods"), ("inbox", "/inboxes"), ("apikey", "/api-keys")):
         state |= {(type_, row["id"]): row for row in ada.get(path).data}
     state |= {("signingsecret", row["id"]): row for row in ada.get("/signing-secrets").data}
+    state |= {("webhook", row["id"]): row for row in ada.get("/webhooks").data}
     tenant = ada.get("/tenant").data
     return state | {("tenant", tenant["id"]): tenant}
 

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from convalloc import clock
 from operators import api_keys, signing_secrets
 from operators.models import ApiKey, Operator, RefreshToken, Session, SigningSecret
-from tenants import isolation
+from tenants import isolation, webhooks
 from tests.conftest import Cast
 from tests.contract.witness import held, kept, resolved, subscribe
 
@@ -25,7 +25,7 @@ class Route:
 
     operation: str
     method: str
-    path: str  # {conversation} {operator} {inbox} {label} {grace period} {api key} {signing secret} {session} stand for ids
+    path: str  # {conversation}, {api key} and so on, by KINDS, stand for ids
     body: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -34,8 +34,8 @@ class Route:
         return self.operation
 
 
-KINDS = ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret", "session")
-CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY, SIGNING_SECRET, SESSION = KINDS
+KINDS = ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret", "session", "webhook", "delivery")
+CONVERSATION, OPERATOR, INBOX, LABEL, GRACE, API_KEY, SIGNING_SECRET, SESSION, WEBHOOK, DELIVERY = KINDS
 WHO_AND_WHAT = {"operator_id": OPERATOR, "conversation_id": CONVERSATION}
 ROUTES = [
     Route("conversation-list", "GET", "/conversations", query={"inbox_id": INBOX, "operator_id": OPERATOR, "label_id": LABEL}),
@@ -78,6 +78,16 @@ ROUTES = [
     Route("signing-secret-create", "POST", "/signing-secrets", body={"api_key_id": API_KEY}),
     Route("signing-secret-destroy", "DELETE", "/signing-secrets/{signing secret}"),
     Route("signature-check", "POST", "/signatures/check"),
+    Route("webhook-list", "GET", "/webhooks"),
+    Route("webhook-create", "POST", "/webhooks", extra={"url": "https://1.1.1.1/hook"}),
+    Route("webhook-retrieve", "GET", "/webhooks/{webhook}"),
+    Route("webhook-partial-update", "PATCH", "/webhooks/{webhook}", extra={"description": "another use"}),
+    Route("webhook-destroy", "DELETE", "/webhooks/{webhook}"),
+    Route("webhook-secret", "POST", "/webhooks/{webhook}/secret"),
+    Route("webhook-test", "POST", "/webhooks/{webhook}/test"),
+    Route("webhook-deliveries", "GET", "/webhooks/{webhook}/deliveries"),
+    Route("webhook-retry", "POST", "/webhooks/{webhook}/deliveries/{delivery}/retry"),
+    Route("webhook-replay", "POST", "/webhooks/{webhook}/replay", extra={"after": "0-0"}),
     Route("tenant-retrieve", "GET", "/tenant"),
     Route("tenant-change", "PATCH", "/tenant", extra={"name": "another name"}),
     Route("operator-list", "GET", "/operators"),
@@ -113,7 +123,7 @@ ROUTES = [
     Route("label-detach", "POST", "/labels/detach", body={"conversation_id": CONVERSATION, "label_id": LABEL}),
     Route("event-list", "GET", "/events", query={"conversation_id": CONVERSATION}),
 ]
-MAKES_A_ROW = {"ingest-messages", "label-create", "api-key-create", "signing-secret-create"}
+MAKES_A_ROW = {"ingest-messages", "label-create", "api-key-create", "signing-secret-create", "webhook-create"}
 OPEN_TO_POST = {"auth-token": "/auth/token", "auth-refresh": "/auth/refresh", "auth-logout": "/auth/logout"}
 OPEN = {"health": "/health", "health-live": "/health/live", "health-ready": "/health/ready", "schema": "/schema", "docs": "/docs"}
 
@@ -186,8 +196,11 @@ def stage(cast: Cast, operation: str, owner: Operator) -> dict[str, int]:
             ids[API_KEY] = api_key(cast).pk
         case "signing-secret-destroy":
             ids[SIGNING_SECRET] = signing_secret(cast).pk
+        case _ if operation.startswith("webhook-"):
+            ids[WEBHOOK], ids[DELIVERY] = webhook(cast)
         case "anything":
             secret = signing_secret(cast)
+            ids[WEBHOOK], ids[DELIVERY] = webhook(cast)
             ids |= {API_KEY: secret.api_key_id, SIGNING_SECRET: secret.pk}
             ids |= {GRACE: kept(cast, cast.operator()).pk, SESSION: session(cast, owner).pk}
     return ids | {CONVERSATION: cast.conversation().pk}
@@ -214,6 +227,13 @@ def signing_secret(cast: Cast) -> SigningSecret:
     with isolation.act_as(cast.tenant.pk):
         secret, _ = signing_secrets.make(key.pk, by=cast.ada)
     return secret
+
+
+def webhook(cast: Cast) -> tuple[int, int]:
+    """A webhook that is being tried out: its id, and the delivery's."""
+    with isolation.act_as(cast.tenant.pk):
+        made, _ = webhooks.make("https://1.1.1.1/hook")
+        return made.pk, webhooks.try_out(made.pk).pk
 
 
 def stage_anything(cast: Cast) -> dict[str, int]:

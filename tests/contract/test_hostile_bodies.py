@@ -11,7 +11,7 @@ from tests.contract.routes import OPEN_TO_POST, ROUTES, Route, call, placed, sta
 WITH_BODY = [route for route in ROUTES if route.method in ("POST", "PUT", "PATCH") and (route.body or route.extra)]
 # The ingest's inbox may be a phone number as well: tests/contract/test_ingest.py says what it may not be.
 ID_FIELDS = [(route, field) for route in WITH_BODY for field in route.body if route.operation != "ingest-messages"]
-ANY_FIELD_WILL_DO = {"label-update", "tenant-change", "operator-change-capacity"}
+ANY_FIELD_WILL_DO = {"label-update", "tenant-change", "operator-change-capacity", "webhook-partial-update"}
 HOSTILE_IDS: list[Any] = [
     None,
     "",

@@ -6,18 +6,14 @@ from operators.api.permissions import MATRIX, Reach
 from operators.models import Role
 from tests.conftest import Answer, Api, Cast
 from tests.contract import witness
-from tests.contract.routes import ROUTES, Route, call, stage_anything
+from tests.contract.routes import KINDS, ROUTES, Route, call, stage_anything
 
 NO_SUCH_ID = 987_654_321
 
 
 def positions(route: Route) -> list[str]:
     """Where an id stands in a call of the route: `kind` in the path or the body, `kind?` in the query."""
-    in_path = [
-        kind
-        for kind in ("conversation", "operator", "inbox", "label", "grace period", "api key", "signing secret", "session")
-        if f"{{{kind}}}" in route.path
-    ]
+    in_path = [kind for kind in KINDS if f"{{{kind}}}" in route.path]
     return in_path + list(route.body.values()) + [f"{kind}?" for kind in route.query.values()]
 
 
@@ -40,6 +36,8 @@ def test_the_walk_has_an_id_to_try_on_every_route_that_takes_one() -> None:
         "api-key-list",
         "signing-secret-list",
         "signature-check",
+        "webhook-list",
+        "webhook-create",
         "tenant-retrieve",
         "tenant-change",
         "operator-list",

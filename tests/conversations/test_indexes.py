@@ -20,7 +20,7 @@ from conversations.ingest import Message
 from conversations.models import Assignment, Conversation, GracePeriod
 from operators import repeats, sessions, signatures, signing_secrets, timesheet
 from operators.models import Session
-from tenants import eventlog, isolation
+from tenants import deliveries, eventlog, isolation, webhooks
 from tenants.models import Event
 from tests.conftest import Api, Cast
 from tests.conversations.test_plans import executed, indexes, nodes
@@ -83,6 +83,20 @@ SESSIONS = """
     INSERT INTO refresh_tokens (tenant_id, session_id, digest, expires_at, used_at)
     SELECT tenant_id, id, '', now(), CASE WHEN n > 1 THEN now() END FROM sessions, generate_series(1, 4) n
 """
+# Three webhooks have got all of it, but for the last, which waits.
+WEBHOOKS = """
+    WITH hooks AS (
+        INSERT INTO webhooks (tenant_id, url, description, kinds, payload, sealed, former_sealed, stopped_because,
+                              read_transaction, read_id)
+        SELECT tenant_id, 'https://crm.example.com', '', '[]', 'thin', 'sealed', '', '', 0, 0
+          FROM operators, generate_series(1, 3) WHERE id = %(otto)s
+        RETURNING tenant_id, id
+    )
+    INSERT INTO webhook_deliveries (tenant_id, webhook_id, event_id, kind, state, due_at, lease, attempts, tries, ended_at)
+    SELECT tenant_id, id, n, 'label.created', CASE n WHEN 1 THEN 'pending' ELSE 'delivered' END, now(), 1, 1, '[]',
+           CASE WHEN n > 1 THEN now() - n * interval '1 minute' END
+      FROM hooks, generate_series(1, 5000) n
+"""
 
 
 @pytest.fixture
@@ -90,6 +104,7 @@ def lived_in(crowd: Crowd) -> Crowd:  # noqa: F811  the fixture
     """Thirty thousand conversations with a history, and statistics."""
     with isolation.act_as(crowd.cast.tenant.pk), connection.cursor() as cursor:
         cursor.execute(HISTORY, {"olga": crowd.cast.olga.pk})
+        cursor.execute(WEBHOOKS, {"otto": crowd.cast.otto.pk})
         cursor.execute(PRESENCE, {"otto": crowd.cast.otto.pk})
         cursor.execute(SIGNING, {"otto": crowd.cast.otto.pk})
         cursor.execute(REPEATS, {"olga": crowd.cast.olga.pk})
@@ -148,6 +163,8 @@ NEEDED_BY: dict[str, Act] = {
     "live_signing_secrets": lambda cast, row: list(signing_secrets.opened(0)),
     "idempotency_key_by_end": lambda cast, row: repeats.sweep(100),
     "seen_message_by_time": lambda cast, row: signatures.sweep(100),
+    "webhook_delivery_due": lambda cast, row: deliveries.take(webhooks.all_of_them()[0].pk, 20),
+    "webhook_delivery_over": lambda cast, row: deliveries.forget_old(100),
     "event_position": lambda cast, row: eventlog.read(),
     "event_by_conversation": lambda cast, row: lifecycle.repeats(row, "conversation.resolved", cast.olga),
     "event_by_subject": lambda cast, row: told_in_the_console("operator 7"),
@@ -161,6 +178,8 @@ LOOKED_AT_BY = {
     "api_key_by_id": "tenant_of_api_key",
     "signing_secret_by_id": "tenant_of_signing_secret",
     "session_by_id": "tenant_of_session",
+    "webhook_by_id": "tenant_of_webhook",
+    "delivery_by_id": "tenant_of_delivery",
     "operator_id_alone": "tenant_of_operator",
 }
 FIRST_COLUMN = """

@@ -25,7 +25,7 @@ from tests.doctor.conftest import installed, limits_in_order
 from tests.servers import as_role, superuser
 
 ROLES = settings.BASE_DIR / "convalloc" / "embedded" / "roles.sql"
-TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "forget_events", "sweep")
+TASKS = ("declare_lost", "expire_grace_periods", "keep_ranks", "erase_old", "forget_events", "sweep", "send_webhooks")
 
 
 def examined() -> dict[str, Finding]:
@@ -264,7 +264,7 @@ def test_a_queue_that_no_worker_takes_from_is_a_warning_that_names_it(committed:
         finding = finding_of("worker")
 
     assert finding.verdict == Verdict.WARN
-    assert finding.message.startswith("nobody takes from the queue deadlines; 1 answer: celery@")
+    assert finding.message.startswith("nobody takes from the queue deadlines and webhooks; 1 answer: celery@")
     assert "--queues" in finding.advice
 
 

@@ -48,7 +48,10 @@ def send_everything(stack: Stack, cast: Cast) -> None:
         "forget_events": [],
         "rank_anew": [cast.tenant.pk],
     }
-    named = {f"conversations.tasks.{name}": values for name, values in tasks.items()} | {"operators.tasks.sweep": []}
+    named = {f"conversations.tasks.{name}": values for name, values in tasks.items()} | {
+        "operators.tasks.sweep": [],
+        "tenants.tasks.send_webhooks": [],
+    }
     with app.connection_for_write(stack.valkey.url()) as line:
         for name, values in list(named.items()) * TIMES:
             app.send_task(name, values, connection=line)

@@ -51,7 +51,7 @@ def test_there_and_back_and_there_again(empty_database: dict[str, str]) -> None:
     manage(empty_database, "migrate", "--verbosity", "0")
 
     assert schema(empty_database) == there
-    assert len(there["functions"]) == 18
+    assert len(there["functions"]) == 21
 
 
 def test_each_app_of_ours_comes_back_alone(empty_database: dict[str, str]) -> None:

@@ -24,6 +24,7 @@ from tests.conftest import Answer, assemble
 from tests.contract.routes import (
     API_KEY,
     CONVERSATION,
+    DELIVERY,
     GRACE,
     INBOX,
     LABEL,
@@ -31,9 +32,11 @@ from tests.contract.routes import (
     ROUTES,
     SESSION,
     SIGNING_SECRET,
+    WEBHOOK,
     Route,
     call,
     session,
+    webhook,
 )
 from tests.races.crowd import PATIENCE_SECONDS
 from tests.races.over_http import Caller, callers, released, served
@@ -97,6 +100,7 @@ class Hunt:
         self.rows = [self.cast.conversation(minutes_ago=n * 200).pk for n in range(rows)]
         self.sessions = {person.pk: [session(self.cast, person).pk] for person in self.people}
         self.graces, self.keys, self.secrets = [1], [1], [1]
+        self.hooks = [webhook(self.cast)]  # with a delivery of each
         self.labels = [self.cast.label(name=f"word {n}").pk for n in range(WORDS)]
         self.answers: Counter[tuple[str, str]] = Counter()
         self.problems: list[Exception] = []
@@ -146,6 +150,8 @@ class Hunt:
             GRACE: luck.choice(self.graces),
             API_KEY: luck.choice(self.keys),
             SIGNING_SECRET: luck.choice(self.secrets),
+            WEBHOOK: (hook := luck.choice(self.hooks))[0],
+            DELIVERY: hook[1],
         }
 
     def somebody(self, operation: str, luck: random.Random) -> Operator:
@@ -167,6 +173,12 @@ class Hunt:
             self.keys.append(answer.data["id"])
         if route.operation == "signing-secret-create" and answer.status == 201:
             self.secrets.append(answer.data["id"])
+        if route.operation == "webhook-test" and answer.status == 200:
+            self.hooks.append((int(path.split("/")[2]), answer.data["id"]))
+        if route.operation == "webhook-create" and answer.status == 201:
+            self.hooks.append((answer.data["id"], 1))
+        if route.operation == "webhook-destroy" and answer.status == 200:
+            self.hooks = [hook for hook in self.hooks if str(hook[0]) != path.rpartition("/")[2]] or [(1, 1)]
         if route.operation == "label-destroy" and answer.status == 200:
             self.labels.remove(int(path.rpartition("/")[2]))
 

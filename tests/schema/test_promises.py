@@ -15,6 +15,7 @@ from tests.conftest import Answer, Api, Cast, assemble
 from tests.contract.routes import api_key, session, signing_secret
 from tests.contract.witness import kept
 from tests.schema.answers import breaks, operation
+from tests.schema.of_webhooks import OF_WEBHOOKS
 
 
 class Call(NamedTuple):
@@ -150,6 +151,7 @@ WORKING = [
     Call("POST", "/signing-secrets", lambda cast: (cast.ada, "/signing-secrets", {"api_key_id": api_key(cast).pk})),
     Call("DELETE", "/signing-secrets/{id}", lambda cast: (cast.ada, f"/signing-secrets/{signing_secret(cast).pk}", None)),
     Call("POST", "/signatures/check", lambda cast: (cast.olga, "/signatures/check", None)),
+    *(Call(*call) for call in OF_WEBHOOKS),
     Call("GET", "/tenant", lambda cast: (cast.olga, "/tenant", None)),
     Call("PATCH", "/tenant", lambda cast: (cast.ada, "/tenant", {"priority_alpha": 0.5, "operator_capacity": 8})),
     Call("GET", "/operators", lambda cast: (cast.mia, "/operators", None)),

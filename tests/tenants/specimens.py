@@ -47,6 +47,7 @@ ALONE = (
     "signing_keys",
     "totp_devices",
     "received_messages",
+    "webhook_deliveries",
 )
 
 
@@ -159,6 +160,33 @@ def totp_device(cast: Cast) -> Row:
     return {"operator_id": operator_id, "secret": "sealed", "last_step": 0, "recovery_digests": Jsonb([])}
 
 
+def webhook(cast: Cast) -> Row:
+    return {
+        "url": "https://192.0.2.1/hook",
+        "description": "",
+        "kinds": Jsonb([]),
+        "payload": "thin",
+        "sealed": "sealed",
+        "former_sealed": "",
+        "stopped_because": "",
+        "read_transaction": 0,
+        "read_id": 0,
+    }
+
+
+def webhook_delivery(cast: Cast) -> Row:
+    return {
+        "webhook_id": insert("webhooks", specimen("webhooks", cast)),
+        "event_id": next(_numbers),
+        "kind": "label.created",
+        "state": "pending",
+        "due_at": timezone.now(),
+        "lease": 0,
+        "attempts": 0,
+        "tries": Jsonb([]),
+    }
+
+
 def subscription(cast: Cast) -> Row:
     return {"operator_id": cast.mia.pk, "inbox_id": cast.support.pk}
 
@@ -240,6 +268,8 @@ MAKERS = {
     "signing_keys": signing_key,
     "totp_devices": totp_device,
     "inboxes": inbox,
+    "webhooks": webhook,
+    "webhook_deliveries": webhook_delivery,
     "events": event,
     "ticks": tick,
     "operators": operator,

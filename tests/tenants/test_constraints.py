@@ -66,6 +66,10 @@ REFUSED: dict[str, tuple[str, Bent]] = {
     "tenants_ranked_version_check": ("tenants", {"ranked_version": -1}),
     "tenants_settings_version_check": ("tenants", {"settings_version": -1}),
     "tenants_weights_version_check": ("tenants", {"weights_version": -1}),
+    "webhook_known_payload": ("webhooks", {"payload": "fat"}),
+    "webhook_stopped_because": ("webhooks", {"stopped_at": LONG_AGO}),
+    "webhook_delivery_ends": ("webhook_deliveries", {"state": "delivered"}),
+    "webhook_deliveries_attempts_check": ("webhook_deliveries", {"attempts": -1}),
 }
 # Django's own CHECKs of a positive number, where a tighter range of ours speaks first.
 IMPLIED = {
@@ -99,6 +103,10 @@ OTHER_SIDE: list[tuple[str, str, Bent]] = [  # constraints with two ways to brea
     ("tenant_retention_range", "tenants", {"resolved_conversations_days": 3651}),
     ("tenant_events_kept_range", "tenants", {"events_kept_days": 3651}),
     ("tenant_weights_are_sane", "tenants", {"priority_beta": 101}),
+    ("webhook_stopped_because", "webhooks", {"stopped_because": "gone"}),
+    ("webhook_stopped_because", "webhooks", {"stopped_at": LONG_AGO, "stopped_because": "boredom"}),
+    ("webhook_delivery_ends", "webhook_deliveries", {"ended_at": LONG_AGO}),
+    ("webhook_delivery_ends", "webhook_deliveries", {"state": "lost", "ended_at": LONG_AGO}),
 ]
 # unique index -> (table, its columns)
 UNIQUE: dict[str, tuple[str, list[str]]] = {
@@ -122,6 +130,7 @@ UNIQUE: dict[str, tuple[str, list[str]]] = {
     "operator_id_alone": ("operators", ["id"]),
     "operators_email_key": ("operators", ["email"]),
     "signing_key_name_once": ("signing_keys", ["tenant_id", "kid"]),
+    "webhook_event_once": ("webhook_deliveries", ["tenant_id", "webhook_id", "event_id"]),
     "subscription_once": ("operator_inbox_subscriptions", ["tenant_id", "operator_id", "inbox_id"]),
 }
 

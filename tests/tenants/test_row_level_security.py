@@ -20,6 +20,7 @@ LOOKUPS = {
     "tenants_with_due_grace": "bigint",
     "tenants_with_leases": "bigint",
     "tenants_with_retention": "bigint",
+    "tenants_with_webhooks": "bigint",
     "tenant_of_operator": "bigint",
     "operator_of_email": "bigint",
     "tenant_of_conversation": "bigint",
@@ -29,10 +30,23 @@ LOOKUPS = {
     "tenant_of_api_key": "bigint",
     "tenant_of_signing_secret": "bigint",
     "tenant_of_session": "bigint",
+    "tenant_of_webhook": "bigint",
+    "tenant_of_delivery": "bigint",
 }
 # The ways in which the audit forgets: a customer (tests/conversations/test_erasure_walls.py), and what is old (test_retention.py)
 ERASURES = {"erase_words": "bigint", "erase_number": "bigint", "forget_events": "bigint[]"}
-LOOKED_UP = {"api_keys", "conversations", "grace_period_assignments", "inboxes", "labels", "operators", "sessions", "signing_secrets"}
+LOOKED_UP = {
+    "api_keys",
+    "conversations",
+    "grace_period_assignments",
+    "inboxes",
+    "labels",
+    "operators",
+    "sessions",
+    "signing_secrets",
+    "webhooks",
+    "webhook_deliveries",
+}
 
 
 def ask(query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -18,6 +18,8 @@ LED_BY_ANOTHER = {
     "api_key_by_id",
     "signing_secret_by_id",
     "session_by_id",
+    "webhook_by_id",
+    "delivery_by_id",
 }
 MADE_BY_DJANGO = "operators_email_%_like"  # its companion of a unique text column
 
